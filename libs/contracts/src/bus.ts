@@ -1,0 +1,56 @@
+import { eventStream, eventTypes, eventSource } from './events.js';
+import { serviceOf } from './rpc.js';
+import { notify, rpc } from './subjects.js';
+
+/** What one NATS user may do: allow lists, everything else is refused by the server. */
+export interface BusPermissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  /** May answer on the reply subject of a message it received, and nowhere else. */
+  readonly allowResponses: boolean;
+}
+
+export type BusUser = 'gateway' | 'identity' | 'rbac' | 'audit' | 'provisioner';
+export const busUsers: readonly BusUser[] = ['gateway', 'identity', 'rbac', 'audit', 'provisioner'];
+
+/** The durable JetStream consumer through which audit takes events. */
+export const auditConsumer = 'audit-sequencer';
+
+/** Which services call which: only along these edges may requests flow. */
+const calls: Readonly<Record<string, readonly string[]>> = { gateway: ['identity', 'rbac', 'audit'] };
+/** Who listens to whose broadcasts. */
+const listens: Readonly<Record<string, readonly string[]>> = { gateway: ['identity'], rbac: ['rbac'] };
+
+const jetStreamApi = {
+  publish: [
+    `$JS.API.CONSUMER.INFO.${eventStream}.${auditConsumer}`,
+    `$JS.API.CONSUMER.MSG.NEXT.${eventStream}.${auditConsumer}`,
+    `$JS.ACK.${eventStream}.${auditConsumer}.>`,
+  ],
+  provision: ['$JS.API.>'],
+};
+
+function permissionsOf(user: BusUser): BusPermissions {
+  // A private inbox per user: the default `_INBOX.>` would let every service read the others' answers.
+  const inbox = `_INBOX.${user}.>`;
+  if (user === 'provisioner') return { publish: jetStreamApi.provision, subscribe: [inbox], allowResponses: false };
+
+  const served = Object.keys(rpc).filter((subject) => serviceOf(subject) === user);
+  const called = Object.keys(rpc).filter((subject) => (calls[user] ?? []).includes(serviceOf(subject)));
+  const announced = Object.keys(notify).filter((subject) => subject.startsWith(`notify.${user}.`));
+  const heard = Object.keys(notify).filter((subject) =>
+    (listens[user] ?? []).some((service) => subject.startsWith(`notify.${service}.`)),
+  );
+  const recorded = eventTypes.filter((type) => eventSource(type) === user).map((type) => `evt.${type}`);
+  return {
+    publish: [...called, ...announced, ...recorded, ...(user === 'audit' ? jetStreamApi.publish : [])].sort(),
+    // A queue subscription is granted only with the service's own queue group.
+    subscribe: [...served.map((subject) => `${subject} ${user}`), ...heard, inbox].sort(),
+    allowResponses: served.length > 0,
+  };
+}
+
+/** The permission matrix of the bus, derived from the contracts: `deploy/nats/` is generated from it. */
+export const busPermissions: Readonly<Record<BusUser, BusPermissions>> = Object.fromEntries(
+  busUsers.map((user) => [user, permissionsOf(user)]),
+) as Record<BusUser, BusPermissions>;

@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { Actor } from './context.js';
+import { CorrelationId, Id } from './ids.js';
+
+/**
+ * The closed list of what can be recorded. Key: `<service>.<noun>.<past>.v<n>`, carried on subject `evt.<key>`.
+ * Adding a line is safe; changing the meaning of one is a new `v`, and readers ship first.
+ */
+export const eventTable = {
+  'identity.account.created.v1': { action: 'account.create', resource: 'account' },
+  'identity.account.updated.v1': { action: 'account.update', resource: 'account' },
+  'identity.account.deactivated.v1': { action: 'account.deactivate', resource: 'account' },
+  'identity.account.activated.v1': { action: 'account.activate', resource: 'account' },
+  'identity.account.deleted.v1': { action: 'account.delete', resource: 'account' },
+  'identity.account.unlocked.v1': { action: 'account.unlock', resource: 'account' },
+  'identity.login.succeeded.v1': { action: 'login', resource: 'session' },
+  'identity.login.failed.v1': { action: 'login', resource: 'account' },
+  'identity.login.locked.v1': { action: 'login', resource: 'account' },
+  'identity.session.refreshed.v1': { action: 'session.refresh', resource: 'session' },
+  'identity.session.reuse_detected.v1': { action: 'session.refresh', resource: 'session' },
+  'identity.session.revoked.v1': { action: 'session.revoke', resource: 'session' },
+  'identity.password.changed.v1': { action: 'password.change', resource: 'account' },
+  'identity.key.created.v1': { action: 'key.create', resource: 'key' },
+  'identity.key.activated.v1': { action: 'key.activate', resource: 'key' },
+  'identity.key.retired.v1': { action: 'key.retire', resource: 'key' },
+  'identity.key.compromised.v1': { action: 'key.compromise', resource: 'key' },
+
+  'rbac.feature.created.v1': { action: 'feature.create', resource: 'feature' },
+  'rbac.feature.updated.v1': { action: 'feature.update', resource: 'feature' },
+  'rbac.feature.deleted.v1': { action: 'feature.delete', resource: 'feature' },
+  'rbac.permission.created.v1': { action: 'permission.create', resource: 'permission' },
+  'rbac.permission.updated.v1': { action: 'permission.update', resource: 'permission' },
+  'rbac.permission.deleted.v1': { action: 'permission.delete', resource: 'permission' },
+  'rbac.role.created.v1': { action: 'role.create', resource: 'role' },
+  'rbac.role.updated.v1': { action: 'role.update', resource: 'role' },
+  'rbac.role.deleted.v1': { action: 'role.delete', resource: 'role' },
+  'rbac.role.permissions_replaced.v1': { action: 'role.replace_permissions', resource: 'role' },
+  'rbac.principal.roles_replaced.v1': { action: 'principal.replace_roles', resource: 'principal' },
+  'rbac.principal.activated.v1': { action: 'principal.activate', resource: 'principal' },
+  'rbac.principal.deactivated.v1': { action: 'principal.deactivate', resource: 'principal' },
+  'rbac.seed.applied.v1': { action: 'seed.apply', resource: 'seed' },
+
+  'gateway.access.denied.v1': { action: 'access', resource: 'route' },
+  'gateway.token.rejected.v1': { action: 'authenticate', resource: 'route' },
+  'gateway.rate.limited.v1': { action: 'access', resource: 'route' },
+
+  'audit.log.searched.v1': { action: 'audit.search', resource: 'log' },
+  'audit.log.exported.v1': { action: 'audit.export', resource: 'log' },
+} as const satisfies Record<string, { action: string; resource: string }>;
+
+export type EventType = keyof typeof eventTable;
+export const eventTypes = Object.keys(eventTable) as EventType[];
+
+/** The JetStream stream that carries every event to audit, and the subject of one event type. */
+export const eventStream = 'EVENTS';
+export function eventSubject(type: EventType): `evt.${EventType}` {
+  return `evt.${type}`;
+}
+export function eventSource(type: EventType): string {
+  return type.slice(0, type.indexOf('.'));
+}
+
+/** `attempt` is written before an effect outside the transaction; its outcome follows with the same correlation id. */
+export const Outcome = z.enum(['success', 'denied', 'failure', 'attempt']);
+export type Outcome = z.infer<typeof Outcome>;
+
+const Json = z.json();
+
+/**
+ * One recorded fact, as it is hashed and kept. Instants are RFC 3339 in UTC with milliseconds. `change` holds the
+ * fields that differ; it never holds a password, a token, a hash of either, or a private key.
+ */
+export const AuditEvent = z.strictObject({
+  schema: z.literal('event.v1'),
+  id: Id,
+  source: z.string().regex(/^[a-z]{2,32}$/),
+  type: z.enum(eventTypes as [EventType, ...EventType[]]),
+  occurredAt: z.iso.datetime({ precision: 3 }),
+  actor: Actor,
+  action: z.string().max(64),
+  resource: z.object({ type: z.string().max(32), id: z.string().max(128).optional() }),
+  outcome: Outcome,
+  reasonCode: z.string().max(64).optional(),
+  change: z.object({ before: Json.optional(), after: Json.optional() }).optional(),
+  correlationId: CorrelationId,
+  traceId: z.string().regex(/^[0-9a-f]{32}$/),
+  spanId: z.string().regex(/^[0-9a-f]{16}$/),
+  ip: z.string().max(45).optional(),
+  userAgent: z.string().max(512).optional(),
+});
+export type AuditEvent = z.infer<typeof AuditEvent>;
+
+/** What a command says about its mutation; the outbox adds id, time, source and the call context. */
+export interface EventDraft {
+  readonly type: EventType;
+  readonly resourceId?: string;
+  readonly outcome?: Outcome;
+  readonly reasonCode?: string;
+  readonly change?: { readonly before?: unknown; readonly after?: unknown };
+}
+
+/** Headers of an event on JetStream: its place in its source's gapless sequence, beside `traceparent`. */
+export const eventHeaders = {
+  source: 'Pn-Source',
+  epoch: 'Pn-Epoch',
+  sequence: 'Pn-Sequence',
+  correlationId: 'X-Correlation-Id',
+  traceparent: 'traceparent',
+} as const;

@@ -1,0 +1,88 @@
+import Joi from 'joi';
+import type { Secret } from './secret.js';
+
+/** Schema pieces that services spread into their own `Joi.object({ ... })`, and the types they arrive as. */
+
+export interface BaseEnv {
+  readonly NODE_ENV: 'development' | 'test' | 'production';
+  readonly LOG_LEVEL: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly LOG_PRETTY: boolean;
+  readonly SHUTDOWN_TIMEOUT_MS: number;
+  readonly HEALTH_HOST: string;
+  readonly HEALTH_PORT: number;
+  readonly OTEL_ENABLED: boolean;
+}
+
+export const baseKeys = {
+  NODE_ENV: Joi.string()
+    .valid('development', 'test', 'production')
+    .default('production')
+    .description('`production` turns on the strict rules below; it is the default so that forgetting it is safe.'),
+  LOG_LEVEL: Joi.string()
+    .valid('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+    .default('info')
+    .description('The least severe level that is written.'),
+  LOG_PRETTY: Joi.boolean().default(false).description('One readable line per entry instead of JSON.'),
+  SHUTDOWN_TIMEOUT_MS: Joi.number()
+    .integer()
+    .min(100)
+    .max(300_000)
+    .default(10_000)
+    .unit('milliseconds')
+    .description('How long a stopping process may finish what it has begun.'),
+  HEALTH_HOST: Joi.string().default('0.0.0.0').description('Address of the health endpoints.'),
+  HEALTH_PORT: Joi.number().integer().min(0).max(65_535).default(8080).description('Port of the health endpoints; 0 takes any.'),
+  OTEL_ENABLED: Joi.boolean()
+    .default(false)
+    .description('Exports traces (OTLP over HTTP); the standard OTEL_* variables configure where to and how many.'),
+};
+
+export interface NatsEnv {
+  readonly NATS_URL: string;
+  readonly NATS_USER?: string;
+  readonly NATS_PASSWORD?: Secret;
+  readonly NATS_TLS_CA_FILE?: string;
+  readonly NATS_TLS_CERT_FILE?: string;
+  readonly NATS_TLS_KEY_FILE?: string;
+}
+
+const inProduction = { is: 'production', then: Joi.required() } as const;
+
+export const natsKeys = {
+  NATS_URL: Joi.string()
+    .pattern(/^((nats|tls):\/\/[^\s,]+)(,(nats|tls):\/\/[^\s,]+)*$/)
+    .required()
+    .description('NATS servers: one `nats://` or `tls://` address, or several with commas.'),
+  NATS_USER: Joi.string().when('NODE_ENV', inProduction).description("The service's own NATS user."),
+  NATS_PASSWORD: Joi.string().when('NODE_ENV', inProduction).meta({ secret: true }).description('Password of NATS_USER.'),
+  NATS_TLS_CA_FILE: Joi.string()
+    .when('NODE_ENV', inProduction)
+    .description('PEM file of the authority that signed the certificate of NATS; switches TLS on.'),
+  NATS_TLS_CERT_FILE: Joi.string().description('PEM file of a client certificate for NATS, if it asks for one.'),
+  NATS_TLS_KEY_FILE: Joi.string().description('PEM file of the key of NATS_TLS_CERT_FILE.'),
+};
+
+export type DatabaseEnv<P extends string> = { readonly [K in `${P}_DB_URL`]: Secret } & {
+  readonly [K in `${P}_DB_MIGRATION_URL`]?: Secret;
+} & { readonly [K in `${P}_DB_MIGRATE_ON_START`]: boolean } & {
+  readonly DB_SSL: boolean;
+  readonly DB_SSL_CA_FILE?: string;
+  readonly DB_POOL_MAX: number;
+};
+
+/** Keys of a service's own database; `prefix` in capitals without the underscore, such as `BILLING`. */
+export function databaseKeys<P extends string>(prefix: P) {
+  const url = Joi.string().pattern(/^postgres(ql)?:\/\/\S+$/).meta({ secret: true });
+  const keys = {
+    [`${prefix}_DB_URL`]: url.required().description('PostgreSQL address with the login role of the service.'),
+    [`${prefix}_DB_MIGRATION_URL`]: url.description('The same database with the role that owns the schema; only migrations use it.'),
+    [`${prefix}_DB_MIGRATE_ON_START`]: Joi.boolean().default(false).description('Applies migrations before serving.'),
+    DB_SSL: Joi.boolean()
+      .default(false)
+      .when('NODE_ENV', { is: 'production', then: Joi.valid(true).required() })
+      .description('TLS to PostgreSQL, with verification of its certificate.'),
+    DB_SSL_CA_FILE: Joi.string().description('PEM file of the authority that signed the certificate of PostgreSQL.'),
+    DB_POOL_MAX: Joi.number().integer().min(2).max(200).default(10).description('Most connections one process opens.'),
+  };
+  return keys as Record<string, Joi.Schema>;
+}

@@ -1,0 +1,44 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes } from 'node:crypto';
+import type { Actor, CallContext } from '@prime-nest/contracts/context';
+import type { TraceContext } from '@prime-nest/contracts/trace';
+import { newId } from './ids.js';
+
+const storage = new AsyncLocalStorage<CallContext>();
+
+/** Runs `fn`, and everything it awaits, with `context` as the current one. */
+export function runInContext<T>(context: CallContext, fn: () => T): T {
+  return storage.run(context, fn);
+}
+
+/** The context of the call being served, if any. For logs and spans; commands get theirs as a parameter. */
+export function currentContext(): CallContext | undefined {
+  return storage.getStore();
+}
+
+/** A fresh, unsampled position in a fresh trace: valid W3C ids made from random bytes, never all zero. */
+export function newTrace(): TraceContext {
+  return { traceId: nonZeroHex(16), spanId: nonZeroHex(8), isSampled: false };
+}
+
+/** A new span id below `parent`, in the same trace and with the same sampling decision. */
+export function childTrace(parent: TraceContext): TraceContext {
+  return { ...parent, spanId: nonZeroHex(8) };
+}
+
+/** A context that begins here: new correlation id, new trace. */
+export function freshContext(actor: Actor): CallContext {
+  return { correlationId: newId(), trace: newTrace(), actor };
+}
+
+/** The context of work that a service does on its own account: jobs, seeds, start-up. */
+export function serviceContext(service: string): CallContext {
+  return freshContext({ type: 'service', id: service });
+}
+
+function nonZeroHex(bytes: number): string {
+  for (;;) {
+    const hex = randomBytes(bytes).toString('hex');
+    if (!/^0+$/.test(hex)) return hex;
+  }
+}

@@ -1,0 +1,252 @@
+import { readFileSync } from 'node:fs';
+import { AppError } from '@prime-nest/contracts/errors';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+import type { EntityManager, MixedList, QueryRunner } from 'typeorm';
+import { asUnavailable, isRetryable } from './database-errors.js';
+import type { Logger } from './log.js';
+import { retryWithin } from './retry.js';
+import type { Secret } from './secret.js';
+
+export { isForeignKeyViolation, isUniqueViolation } from './database-errors.js';
+
+/** `false`, or TLS with verification against the given authority (the system's when none is given). */
+export type DatabaseSsl = false | { readonly caFile?: string };
+
+export interface DatabaseOptions {
+  readonly url: Secret;
+  readonly schema: string;
+  readonly entities: MixedList<new () => object>;
+  readonly migrations?: MixedList<new () => object>;
+  readonly ssl: DatabaseSsl;
+  readonly poolMax: number;
+  readonly log: Logger;
+  readonly applicationName: string;
+  /** How long to keep trying while PostgreSQL is not there yet, milliseconds. */
+  readonly startTimeoutMs?: number;
+}
+
+/** What reads need: satisfied by {@link Database} and by {@link Tx}. */
+export type Queryable = Pick<Tx, 'query'>;
+
+export type Isolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
+
+const key = Symbol('tx');
+
+/**
+ * An open transaction. Only {@link Database.transaction} makes one, and it is dead as soon as that returns: a
+ * parameter of this type is the proof that a write shares its caller's transaction.
+ */
+export class Tx {
+  readonly #runner: QueryRunner;
+  readonly #committed: (() => void)[] = [];
+  #isOpen = true;
+
+  constructor(proof: typeof key, runner: QueryRunner) {
+    if (proof !== key) throw new AppError('internal', { internal: { reason: 'a Tx is made by transaction() only' } });
+    this.#runner = runner;
+  }
+
+  /** Rows of one statement, also of `UPDATE … RETURNING`. Throws `internal` once the transaction has ended. */
+  query<T>(sql: string, params: readonly unknown[] = []): Promise<T[]> {
+    this.assertOpen();
+    return runQuery<T>(this.#runner, sql, params);
+  }
+
+  get manager(): EntityManager {
+    this.assertOpen();
+    return this.#runner.manager;
+  }
+
+  /** Runs `fn` after the commit, never after a rollback. It must not throw and nothing may depend on it running. */
+  afterCommit(fn: () => void): void {
+    this.assertOpen();
+    this.#committed.push(fn);
+  }
+
+  /** Throws `internal` unless `value` is a transaction that is still open: a forged or a finished one is neither. */
+  static assertOpen(value: Tx): void {
+    if (!(#isOpen in value)) throw new AppError('internal', { internal: { reason: 'not a transaction' } });
+    value.assertOpen();
+  }
+
+  /** @internal */
+  static end(tx: Tx, isCommitted: boolean): void {
+    tx.#isOpen = false;
+    if (!isCommitted) return;
+    for (const fn of tx.#committed) fn();
+  }
+
+  private assertOpen(): void {
+    if (!this.#isOpen) throw new AppError('internal', { internal: { reason: 'the transaction has ended' } });
+  }
+}
+
+const attemptsMax = 3;
+
+export class Database {
+  readonly dataSource: DataSource;
+  readonly #client: pg.ClientConfig;
+
+  constructor(dataSource: DataSource, client: pg.ClientConfig) {
+    this.dataSource = dataSource;
+    this.#client = client;
+  }
+
+  /** Rows of one statement. Throws `unavailable` when PostgreSQL cannot answer now. */
+  async query<T>(sql: string, params: readonly unknown[] = []): Promise<T[]> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      return await runQuery<T>(runner, sql, params);
+    } catch (error) {
+      await discardIfBroken(runner, error);
+      throw error;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  /**
+   * Runs `fn` in one transaction: committed when it returns, rolled back when it throws. Serialization failures and
+   * deadlocks run it again, at most three times in all, so `fn` must touch nothing but `tx`. Throws `unavailable`
+   * when the connection fails; if that happens during COMMIT, whether it took effect is unknown to this process.
+   *
+   * To commit something and then fail (a revocation that must stand although the call is refused), return a value
+   * that says so and throw after `transaction` has returned; an error thrown inside takes the writes with it.
+   */
+  async transaction<T>(fn: (tx: Tx) => Promise<T>, { isolation }: { isolation?: Isolation } = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attempt(fn, isolation);
+      } catch (error) {
+        if (!isRetryable(error)) throw error;
+        if (attempt >= attemptsMax) throw new AppError('unavailable', { internal: { attempts: attempt }, cause: error });
+      }
+    }
+  }
+
+  async #attempt<T>(fn: (tx: Tx) => Promise<T>, isolation: Isolation | undefined): Promise<T> {
+    const runner = this.dataSource.createQueryRunner();
+    let tx: Tx | undefined;
+    try {
+      await guard(() => runner.startTransaction(isolation));
+      tx = new Tx(key, runner);
+      const result = await fn(tx);
+      await guard(() => runner.commitTransaction());
+      Tx.end(tx, true);
+      return result;
+    } catch (error) {
+      if (tx !== undefined) Tx.end(tx, false);
+      // The first error is the one to tell; a failing ROLLBACK means the connection is gone, and with it the transaction.
+      const rollback = runner.isTransactionActive && !runner.isReleased ? await runner.rollbackTransaction().then(() => undefined, (failed: unknown) => failed) : undefined;
+      await discardIfBroken(runner, rollback ?? error);
+      throw error;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  /** Resolves when PostgreSQL answers, throws `unavailable` otherwise. */
+  async ping(): Promise<void> {
+    await this.query('SELECT 1');
+  }
+
+  /** A connection outside the pool with the same settings, for session-level work. The caller ends it. */
+  async connectDedicated(applicationName: string): Promise<pg.Client> {
+    const client = new pg.Client({ ...this.#client, application_name: applicationName, keepAlive: true });
+    // Without a listener a lost connection would end the process; its next query fails and tells the owner.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw asUnavailable(error);
+    }
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await this.dataSource.destroy();
+  }
+}
+
+/**
+ * Opens the pool. While PostgreSQL is not reachable it tries again with progress in the log, up to
+ * `startTimeoutMs` (30 s), then throws `unavailable`.
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { url, schema, entities, migrations = [], ssl, poolMax, log, applicationName, startTimeoutMs = 30_000 } = options;
+  const client = clientConfig(url, schema, ssl);
+  const dataSource = new DataSource({
+    type: 'postgres',
+    url: url.reveal(),
+    schema,
+    entities,
+    migrations,
+    synchronize: false,
+    logging: false,
+    installExtensions: false,
+    poolSize: poolMax,
+    applicationName,
+    connectTimeoutMS: connectTimeoutMs,
+    extra: { ...client, keepAlive: true },
+    // An idle connection that dies is replaced by the pool; the next query is the one to fail or not.
+    poolErrorHandler: (error: unknown) => {
+      log.warn({ err: error }, 'database.connection_lost');
+    },
+  });
+  await retryWithin(startTimeoutMs, () => guard(() => dataSource.initialize()), log, 'database.connect_failed');
+  return new Database(dataSource, client);
+}
+
+const connectTimeoutMs = 1_000;
+
+function clientConfig(url: Secret, schema: string, ssl: DatabaseSsl): pg.ClientConfig {
+  return {
+    connectionString: url.reveal(),
+    ssl: tlsOptions(ssl),
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: 5_000,
+    lock_timeout: 2_000,
+    idle_in_transaction_session_timeout: 10_000,
+    // A server that vanished without a word: past the server's own limit, nobody will answer any more.
+    query_timeout: 6_000,
+    options: `-c search_path=${quoteIdentifier(schema).replaceAll(' ', '\\ ')}`,
+  };
+}
+
+export function tlsOptions(ssl: DatabaseSsl): false | { rejectUnauthorized: true; ca?: string } {
+  if (ssl === false) return false;
+  return { rejectUnauthorized: true, ...(ssl.caFile === undefined ? {} : { ca: readFileSync(ssl.caFile, 'utf8') }) };
+}
+
+/** `DB_SSL` and `DB_SSL_CA_FILE` as {@link DatabaseSsl}. */
+export function databaseSsl(env: { readonly DB_SSL: boolean; readonly DB_SSL_CA_FILE?: string }): DatabaseSsl {
+  if (!env.DB_SSL) return false;
+  return env.DB_SSL_CA_FILE === undefined ? {} : { caFile: env.DB_SSL_CA_FILE };
+}
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+async function runQuery<T>(runner: QueryRunner, sql: string, params: readonly unknown[]): Promise<T[]> {
+  // The plain form answers [rows, count] for UPDATE and DELETE; the structured one answers rows for all.
+  const result = await guard(() => runner.query(sql, [...params], true));
+  return (result.records ?? []) as T[];
+}
+
+async function guard<T>(fn: () => Promise<T>): Promise<T> {
+  try {
+    return await fn();
+  } catch (error) {
+    throw asUnavailable(error);
+  }
+}
+
+/** Ends a connection in doubt, so that the pool drops it on release instead of handing it to the next caller. */
+async function discardIfBroken(runner: QueryRunner, error: unknown): Promise<void> {
+  if (!(error instanceof AppError) || error.code !== 'unavailable' || runner.isReleased) return;
+  const client: unknown = await runner.connect().catch(() => undefined);
+  if (client instanceof pg.Client) void client.end().catch(() => undefined);
+}

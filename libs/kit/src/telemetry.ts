@@ -1,0 +1,113 @@
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, context as active, trace as otel } from '@opentelemetry/api';
+import type { Attributes, Context, Span as OtelSpan } from '@opentelemetry/api';
+import type { TraceContext } from '@prime-nest/contracts/trace';
+import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
+import { childTrace, currentContext, newTrace, runInContext } from './context.js';
+
+const tracer = otel.getTracer('prime-nest');
+
+const kinds = {
+  internal: SpanKind.INTERNAL,
+  server: SpanKind.SERVER,
+  client: SpanKind.CLIENT,
+  producer: SpanKind.PRODUCER,
+  consumer: SpanKind.CONSUMER,
+} as const;
+
+export interface SpanOptions {
+  readonly kind?: keyof typeof kinds;
+  readonly attributes?: Attributes;
+  /** Where the span hangs; by default below the current context, else below the active span, else a new trace. */
+  readonly parent?: TraceContext;
+}
+
+export interface Span {
+  /** Position of this span: give it to whatever happens below it. Valid with and without an SDK. */
+  readonly trace: TraceContext;
+  setAttribute(key: string, value: string | number | boolean): void;
+  /** Marks the span as failed with the error's code or type; never with its message. */
+  fail(error: unknown): void;
+  end(): void;
+  /** Runs `fn` with this span as the active one, so that instrumented libraries hang theirs below it. */
+  run<T>(fn: () => T): T;
+}
+
+/**
+ * Starts a span. With an SDK registered (see `telemetry-register`) it is recorded and exported as sampled; without
+ * one, ids are made here by the W3C rules, so a trace id joins logs, calls and events in either case.
+ */
+export function startSpan(name: string, { kind = 'internal', attributes, parent }: SpanOptions = {}): Span {
+  const above = parent ?? currentContext()?.trace;
+  const base = above === undefined ? active.active() : remote(above);
+  const span = tracer.startSpan(name, { kind: kinds[kind], ...(attributes === undefined ? {} : { attributes }) }, base);
+  const trace = positionOf(span, above);
+  const scope = otel.setSpan(base, span);
+  return {
+    trace,
+    setAttribute: (key, value) => {
+      span.setAttribute(key, value);
+    },
+    fail: (error) => {
+      const code = error instanceof AppError ? error.code : 'internal';
+      span.setAttribute('error.type', code);
+      // The caller's mistake is not an error of ours (OTel HTTP and RPC conventions).
+      if (errorDefinition(code).fault !== 'caller' || kind === 'client') span.setStatus({ code: SpanStatusCode.ERROR, message: code });
+    },
+    end: () => {
+      span.end();
+    },
+    run: (fn) => active.with(scope, fn),
+  };
+}
+
+/** Runs `fn` inside a span: current for logs and for calls made below it, failed when `fn` throws, ended either way. */
+export async function inSpan<T>(name: string, options: SpanOptions, fn: (span: Span) => Promise<T>): Promise<T> {
+  const span = startSpan(name, options);
+  const outer = currentContext();
+  try {
+    return await span.run(() => (outer === undefined ? fn(span) : runInContext({ ...outer, trace: span.trace }, () => fn(span))));
+  } catch (error) {
+    span.fail(error);
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
+/** Sends what is still buffered and stops the SDK, if one runs; gives up silently after `timeoutMs`. */
+export async function stopTelemetry(timeoutMs = 2_000): Promise<void> {
+  const provider: unknown = otel.getTracerProvider();
+  const delegate: unknown = hasDelegate(provider) ? provider.getDelegate() : provider;
+  if (!canShutDown(delegate)) return;
+  const timer = new Promise<void>((resolve) => {
+    setTimeout(resolve, timeoutMs).unref();
+  });
+  // A collector that is away must not turn a clean stop into a failure.
+  await Promise.race([delegate.shutdown().catch(() => undefined), timer]);
+}
+
+function remote(trace: TraceContext): Context {
+  return otel.setSpanContext(ROOT_CONTEXT, {
+    traceId: trace.traceId,
+    spanId: trace.spanId,
+    traceFlags: trace.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: true,
+  });
+}
+
+/** Without an SDK the API answers the parent's own position, or an all-zero one: then the ids are ours to make. */
+function positionOf(span: OtelSpan, parent: TraceContext | undefined): TraceContext {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  if (otel.isSpanContextValid(span.spanContext()) && spanId !== parent?.spanId) {
+    return { traceId, spanId, isSampled: (traceFlags & TraceFlags.SAMPLED) !== 0 };
+  }
+  return parent === undefined ? newTrace() : childTrace(parent);
+}
+
+function hasDelegate(value: unknown): value is { getDelegate(): unknown } {
+  return typeof value === 'object' && value !== null && 'getDelegate' in value && typeof value.getDelegate === 'function';
+}
+
+function canShutDown(value: unknown): value is { shutdown(): Promise<void> } {
+  return typeof value === 'object' && value !== null && 'shutdown' in value && typeof value.shutdown === 'function';
+}
