@@ -9,7 +9,8 @@ const Instant = z.iso.datetime();
  * An event as the log shows it: what its source recorded, and its place. `index` is its position in the log
  * (0-based, gapless); `receivedAt` is the log's own clock.
  */
-export const LogEntry = AuditEvent.omit({ schema: true }).extend({
+export const LogEntry = z.object({
+  ...AuditEvent.omit({ schema: true }).shape,
   index: z.int().min(0),
   receivedAt: Instant,
 });
@@ -23,7 +24,10 @@ export const EventFilter = z.strictObject({
   resourceType: z.string().max(32).optional(),
   resourceId: z.string().max(128).optional(),
   outcome: Outcome.optional(),
-  traceId: z.string().regex(/^[0-9a-f]{32}$/).optional(),
+  traceId: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .optional(),
   correlationId: CorrelationId.optional(),
   occurredFrom: Instant.optional(),
   occurredTo: Instant.optional(),

@@ -56,7 +56,12 @@ export const errorTable = {
 export type ErrorCode = keyof typeof errorTable;
 
 /** Codes that any RPC subject may answer with; a contract lists only what it answers beyond these. */
-export const commonErrors = ['validation_failed', 'unavailable', 'overloaded', 'internal'] as const satisfies ErrorCode[];
+export const commonErrors = [
+  'validation_failed',
+  'unavailable',
+  'overloaded',
+  'internal',
+] as const satisfies ErrorCode[];
 
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorTable, value);
