@@ -1,17 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { AppError } from '@prime-nest/contracts/errors';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { EntityManager, MixedList, QueryRunner } from 'typeorm';
+import { clientConfig, connectTimeoutMs } from './database-connection.js';
+import type { DatabaseSsl } from './database-connection.js';
 import { asUnavailable, isRetryable } from './database-errors.js';
 import type { Logger } from './log.js';
 import { retryWithin } from './retry.js';
 import type { Secret } from './secret.js';
 
+export { databaseSsl } from './database-connection.js';
+export type { DatabaseSsl } from './database-connection.js';
 export { isForeignKeyViolation, isUniqueViolation } from './database-errors.js';
-
-/** `false`, or TLS with verification against the given authority (the system's when none is given). */
-export type DatabaseSsl = false | { readonly caFile?: string };
+export { runMigrations } from './database-migrations.js';
 
 export interface DatabaseOptions {
   readonly url: Secret;
@@ -197,37 +198,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   });
   await retryWithin(startTimeoutMs, () => guard(() => dataSource.initialize()), log, 'database.connect_failed');
   return new Database(dataSource, client);
-}
-
-const connectTimeoutMs = 1_000;
-
-function clientConfig(url: Secret, schema: string, ssl: DatabaseSsl): pg.ClientConfig {
-  return {
-    connectionString: url.reveal(),
-    ssl: tlsOptions(ssl),
-    connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: 5_000,
-    lock_timeout: 2_000,
-    idle_in_transaction_session_timeout: 10_000,
-    // A server that vanished without a word: past the server's own limit, nobody will answer any more.
-    query_timeout: 6_000,
-    options: `-c search_path=${quoteIdentifier(schema).replaceAll(' ', '\\ ')}`,
-  };
-}
-
-export function tlsOptions(ssl: DatabaseSsl): false | { rejectUnauthorized: true; ca?: string } {
-  if (ssl === false) return false;
-  return { rejectUnauthorized: true, ...(ssl.caFile === undefined ? {} : { ca: readFileSync(ssl.caFile, 'utf8') }) };
-}
-
-/** `DB_SSL` and `DB_SSL_CA_FILE` as {@link DatabaseSsl}. */
-export function databaseSsl(env: { readonly DB_SSL: boolean; readonly DB_SSL_CA_FILE?: string }): DatabaseSsl {
-  if (!env.DB_SSL) return false;
-  return env.DB_SSL_CA_FILE === undefined ? {} : { caFile: env.DB_SSL_CA_FILE };
-}
-
-export function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 async function runQuery<T>(runner: QueryRunner, sql: string, params: readonly unknown[]): Promise<T[]> {

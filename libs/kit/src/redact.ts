@@ -21,6 +21,11 @@ export function isSensitiveKey(key: string): boolean {
   return sensitiveKey.test(key);
 }
 
+/** `text` with every lone surrogate replaced, so that it has a UTF-8 form. */
+export function wellFormed(text: string): string {
+  return Buffer.from(text, 'utf8').toString('utf8');
+}
+
 /** Masks JSON Web Tokens, Authorization values, passwords in URLs and PEM private keys inside `text`. */
 export function maskText(text: string): string {
   let masked = text;

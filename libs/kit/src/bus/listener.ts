@@ -1,0 +1,84 @@
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Logger } from '../log.js';
+import { backoffMs } from '../retry.js';
+import { busHealth } from './connection.js';
+
+export interface ListenerOptions {
+  readonly connection: NatsConnection;
+  readonly subject: string;
+  readonly queue?: string;
+  readonly onMessage: (message: Msg) => void;
+  readonly log: Logger;
+}
+
+/**
+ * One subscription that does not go deaf unnoticed: when NATS refuses or closes it, `isListening` says so and the
+ * subject is tried again until it works or `stop` is called.
+ */
+export class Listener {
+  readonly subject: string;
+  readonly #options: ListenerOptions;
+  #subscription: Subscription | undefined;
+  #isStopping = false;
+  #attempts = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.subject = options.subject;
+  }
+
+  /** Subscribes and waits until NATS has processed that. A refusal does not throw: it shows in `isListening`. */
+  async start(): Promise<void> {
+    const { connection, queue, onMessage } = this.#options;
+    const health = busHealth(connection);
+    health.forgive(this.subject);
+    const subscription = connection.subscribe(this.subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (error, message) => {
+        if (error === null) onMessage(message);
+      },
+    });
+    this.#subscription = subscription;
+    void subscription.closed.then(() => {
+      if (this.#subscription === subscription) this.#tryAgain();
+    });
+    // NATS answers in order: when the round trip is over, a refusal has arrived too.
+    await connection.flush().catch(() => undefined);
+    if (health.isDenied(this.subject)) {
+      // Servers do not always name the queue in the refusal, and then the client leaves the dead subscription open.
+      if (!subscription.isClosed()) subscription.unsubscribe();
+      this.#tryAgain();
+    } else this.#attempts = 0;
+  }
+
+  isListening(): boolean {
+    const subscription = this.#subscription;
+    if (subscription === undefined || subscription.isClosed() || subscription.isDraining()) return false;
+    return !busHealth(this.#options.connection).isDenied(this.subject);
+  }
+
+  /** No further message after this resolves; those already received have been handed to `onMessage`. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    clearTimeout(this.#retry);
+    const subscription = this.#subscription;
+    if (subscription === undefined || subscription.isClosed()) return;
+    await subscription.drain().catch(() => undefined);
+  }
+
+  #tryAgain(): void {
+    if (this.#isStopping || this.#retry !== undefined || this.#options.connection.isClosed()) return;
+    this.#attempts++;
+    this.#options.log.error({ subject: this.subject, attempt: this.#attempts }, 'bus.deaf');
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      if (this.#isStopping || this.#options.connection.isClosed()) return;
+      this.start().catch((error: unknown) => {
+        this.#options.log.warn({ subject: this.subject, err: error }, 'bus.subscribe_failed');
+        this.#tryAgain();
+      });
+    }, backoffMs(this.#attempts + 2));
+    this.#retry.unref();
+  }
+}

@@ -1,0 +1,39 @@
+import { Catch, UseFilters, applyDecorators } from '@nestjs/common';
+import type { ExceptionFilter } from '@nestjs/common';
+import { MessagePattern } from '@nestjs/microservices';
+import type { CallContext } from '@prime-nest/contracts/context';
+import type { RpcContracts, RpcParsed, RpcSubject } from '@prime-nest/contracts/rpc';
+import { throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { z } from 'zod';
+
+/** What a handler may answer: the response before its schema strips what it does not declare. */
+export type RpcAnswer<C extends RpcContracts, S extends keyof C> = z.input<C[S]['response']>;
+
+export type RpcHandler<C extends RpcContracts, S extends keyof C> = (
+  request: RpcParsed<C, S>,
+  context: CallContext,
+) => Promise<RpcAnswer<C, S>>;
+
+type MethodDecoratorFor<H> = <T extends H>(target: object, name: string | symbol, method: TypedPropertyDescriptor<T>) => void;
+
+/** Nest's own filter would replace every error by a text; the server needs the error itself, for its code. */
+@Catch()
+class PassErrors implements ExceptionFilter {
+  catch(error: unknown): Observable<never> {
+    return throwError(() => error);
+  }
+}
+
+/**
+ * Makes the `@Rpc` decorator of one service's contracts. The method gets the parsed request and the call's context
+ * and answers what the contract declares; both are checked by the compiler. Parameters need no decorators:
+ *
+ *     const Rpc = createRpc(billingRpc);
+ *     class BillingRpc { @Rpc('billing.invoice.get.v1') get(request: …, context: CallContext) { … } }
+ */
+export function createRpc<C extends RpcContracts>(_contracts: C) {
+  return function Rpc<S extends RpcSubject<C>>(subject: S): MethodDecoratorFor<RpcHandler<C, S>> {
+    return applyDecorators(MessagePattern(subject), UseFilters(new PassErrors())) as MethodDecoratorFor<RpcHandler<C, S>>;
+  };
+}

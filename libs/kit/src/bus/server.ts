@@ -1,0 +1,224 @@
+import { Server } from '@nestjs/microservices';
+import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { CallContext } from '@prime-nest/contracts/context';
+import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
+import type { RpcContract, RpcContracts } from '@prime-nest/contracts/rpc';
+import { isObservable, lastValueFrom } from 'rxjs';
+import { runInContext } from '../context.js';
+import type { Logger } from '../log.js';
+import { startSpan } from '../telemetry.js';
+import { busHealth } from './connection.js';
+import { Listener } from './listener.js';
+import { decodeBody, decodeContext, decodeDeadline, encodeBody, encodeError, replyBytesMax, requestBytesMax, violationsOf } from './wire.js';
+
+export { createRpc } from './rpc.js';
+
+export interface BusServerOptions {
+  readonly connection: NatsConnection;
+  /** Also the queue group: replicas share the work. */
+  readonly service: string;
+  readonly contracts: RpcContracts;
+  readonly log: Logger;
+  /** Requests served at the same time; beyond it the answer is `overloaded`, at once. */
+  readonly inFlightMax?: number;
+}
+
+export interface BusServerStats {
+  readonly inFlight: number;
+  /** Requests whose deadline had passed on arrival, not served. */
+  readonly expired: number;
+}
+
+/**
+ * Serves `@Rpc` handlers on NATS (a Nest transport strategy). Every request is parsed strictly before a handler sees
+ * it, runs in its own context and span, and is answered: with the response, or with the code of the `AppError` thrown
+ * (`internal` for anything else). Nothing that arrives ends the process. Requests without a reply subject or past
+ * their deadline are dropped.
+ */
+export class BusServer extends Server implements CustomTransportStrategy {
+  readonly #options: BusServerOptions;
+  readonly #listeners: Listener[] = [];
+  #inFlight = 0;
+  #expired = 0;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: BusServerOptions) {
+    super();
+    this.#options = options;
+  }
+
+  /** Called by Nest. Reports success only when NATS has confirmed, in order, every subscription it accepts. */
+  listen(callback: (error?: unknown) => void): void {
+    this.#subscribeAll().then(
+      () => {
+        callback();
+      },
+      (error: unknown) => {
+        callback(error);
+      },
+    );
+  }
+
+  /** Subjects that have a handler. */
+  served(): string[] {
+    return this.#listeners.map(({ subject }) => subject);
+  }
+
+  /** Whether requests to every served subject reach this process now. */
+  isServing(): boolean {
+    return this.#listeners.length > 0 && busHealth(this.#options.connection).isConnected && this.deaf().length === 0;
+  }
+
+  /** Served subjects that do not reach this process: refused by NATS, or closed. */
+  deaf(): string[] {
+    return this.#listeners.filter((listener) => !listener.isListening()).map(({ subject }) => subject);
+  }
+
+  stats(): BusServerStats {
+    return { inFlight: this.#inFlight, expired: this.#expired };
+  }
+
+  /** A readiness check: throws naming what is missing. */
+  check(): Promise<void> {
+    if (!busHealth(this.#options.connection).isConnected) return Promise.reject(new Error('not connected to NATS'));
+    if (this.deaf().length > 0) return Promise.reject(new Error(`not subscribed to ${this.deaf().join(', ')}`));
+    if (this.#listeners.length === 0) return Promise.reject(new Error('no subject is served'));
+    return Promise.resolve();
+  }
+
+  /**
+   * Stops taking requests, then resolves when those already taken are answered: everything NATS has handed to this
+   * process by the time it confirms the end of the subscriptions. The connection stays open for its owner to drain.
+   */
+  async close(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.stop()));
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    if (!this.#options.connection.isClosed() && busHealth(this.#options.connection).isConnected) {
+      await this.#options.connection.flush().catch(() => undefined);
+    }
+  }
+
+  on(): never {
+    throw new TypeError('BusServer has no events; see BusHealth');
+  }
+
+  unwrap<T>(): T {
+    return this.#options.connection as T;
+  }
+
+  async #subscribeAll(): Promise<void> {
+    const { connection, service, contracts, log } = this.#options;
+    for (const [subject, handler] of this.getHandlers()) {
+      const contract = contracts[subject];
+      if (contract === undefined) throw new TypeError(`no contract for subject ${subject}`);
+      const onMessage = (message: Msg) => {
+        void this.#receive(subject, contract, handler, message);
+      };
+      this.#listeners.push(new Listener({ connection, subject, queue: service, onMessage, log }));
+    }
+    await Promise.all(this.#listeners.map((listener) => listener.start()));
+    log.info({ subjects: this.served(), deaf: this.deaf() }, 'rpc.listening');
+  }
+
+  async #receive(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
+    const { log, inFlightMax = 2_000 } = this.#options;
+    if (message.reply === undefined || message.reply === '') {
+      log.warn({ subject }, 'rpc.no_reply_subject');
+      return;
+    }
+    const deadline = decodeDeadline(message.headers);
+    const lateMs = deadline === undefined ? 0 : Date.now() - deadline;
+    if (lateMs > 0) {
+      this.#expired++;
+      log.warn({ subject, lateMs }, 'rpc.expired');
+      return;
+    }
+    if (this.#inFlight >= inFlightMax) {
+      this.#respondError(subject, message, new AppError('overloaded'));
+      return;
+    }
+    this.#inFlight++;
+    try {
+      await this.#serve(subject, contract, handler, message);
+    } catch (error) {
+      // Only reporting itself can get here; the request has been answered or cannot be.
+      log.error({ subject, err: error }, 'rpc.broken');
+    } finally {
+      this.#inFlight--;
+      if (this.#inFlight === 0) this.#whenIdle?.();
+    }
+  }
+
+  async #serve(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
+    const startedAt = performance.now();
+    const received = decodeContext(message.headers);
+    const span = startSpan(subject, {
+      kind: 'server',
+      parent: received.trace,
+      attributes: { 'rpc.system': 'nats', 'messaging.destination.name': subject },
+    });
+    const context: CallContext = { ...received, trace: span.trace };
+    await runInContext(context, async () => {
+      let failure: AppError | undefined;
+      try {
+        const answer = await span.run(() => handle(contract, handler, message, context));
+        message.respond(answer);
+      } catch (error) {
+        failure = error instanceof AppError ? error : new AppError('internal', { cause: error });
+        span.fail(failure);
+        this.#respondError(subject, message, failure);
+      } finally {
+        span.end();
+      }
+      this.#report(subject, failure, performance.now() - startedAt);
+    });
+  }
+
+  #respondError(subject: string, message: Msg, failure: AppError): void {
+    const { body, headers } = encodeError(failure);
+    try {
+      message.respond(body, { headers });
+    } catch (error) {
+      // The connection is closing: the caller learns it from its own deadline.
+      this.#options.log.warn({ subject, err: error }, 'rpc.unanswered');
+    }
+  }
+
+  #report(subject: string, failure: AppError | undefined, durationMs: number): void {
+    const { log } = this.#options;
+    const fields = { subject, outcome: failure?.code ?? 'ok', durationMs: Math.round(durationMs * 100) / 100 };
+    if (failure === undefined) {
+      log.info(fields, 'rpc.served');
+      return;
+    }
+    const { fault } = errorDefinition(failure.code);
+    const level = fault === 'bug' ? 'error' : fault === 'transient' ? 'warn' : 'info';
+    log[level]({ ...fields, err: failure }, 'rpc.served');
+  }
+}
+
+/** Parse, call, check the answer. Throws `validation_failed` for a bad request and `internal` for a bad answer. */
+async function handle(contract: RpcContract, handler: MessageHandler, message: Msg, context: CallContext): Promise<string> {
+  const request = contract.request.safeParse(decodeBody(message.data, requestBytesMax));
+  if (!request.success) {
+    throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
+  }
+  const returned: unknown = await handler(request.data, context);
+  const answer: unknown = isObservable(returned) ? await lastValueFrom(returned) : returned;
+  const response = contract.response.safeParse(answer);
+  if (!response.success) {
+    const paths = response.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new AppError('internal', { internal: { reason: 'the answer breaks the contract', paths } });
+  }
+  const body = encodeBody(response.data);
+  if (Buffer.byteLength(body) > replyBytesMax) {
+    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: Buffer.byteLength(body) } });
+  }
+  return body;
+}
+

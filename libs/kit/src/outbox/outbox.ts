@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import type { CallContext } from '@prime-nest/contracts/context';
+import { AppError } from '@prime-nest/contracts/errors';
+import { AuditEvent, eventSource, eventTable } from '@prime-nest/contracts/events';
+import type { EventDraft } from '@prime-nest/contracts/events';
+import { formatTraceparent } from '@prime-nest/contracts/trace';
+import canonicalize from 'canonicalize';
+import type { Clock } from '../clock.js';
+import { Tx } from '../database.js';
+import { newId } from '../ids.js';
+import { isSensitiveKey, maskText, wellFormed } from '../redact.js';
+import { entryBytesMax } from './outbox-migration.js';
+
+export interface Outbox {
+  /**
+   * Adds the event to `tx`: it exists if and only if the mutation does. Throws `internal` when the draft is not an
+   * event of this service or breaks the event schema, and then the mutation must not commit either.
+   */
+  append(tx: Tx, draft: EventDraft, context: CallContext): Promise<void>;
+  /** Calls `wake` after each commit that added an event, in this process. The relay polls anyway. */
+  onCommitted(wake: () => void): void;
+}
+
+export function createOutbox({ service, clock }: { service: string; clock: Clock }): Outbox {
+  const listeners: (() => void)[] = [];
+  const woken = new WeakSet<Tx>();
+  return {
+    async append(tx, draft, context) {
+      Tx.assertOpen(tx);
+      if (eventSource(draft.type) !== service) {
+        throw new AppError('internal', { internal: { reason: 'an event of another service', type: draft.type } });
+      }
+      const event = buildEvent(service, draft, context, clock());
+      await tx.query(
+        `INSERT INTO outbox (event_id, type, entry, correlation_id, traceparent) VALUES ($1, $2, $3, $4, $5)`,
+        [event.id, event.type, encodeEvent(event), context.correlationId, formatTraceparent(context.trace)],
+      );
+      if (woken.has(tx)) return;
+      woken.add(tx);
+      tx.afterCommit(() => {
+        for (const wake of listeners) wake();
+      });
+    },
+    onCommitted(wake) {
+      listeners.push(wake);
+    },
+  };
+}
+
+function buildEvent(service: string, draft: EventDraft, context: CallContext, now: Date): AuditEvent {
+  const { action, resource } = eventTable[draft.type];
+  const event = {
+    schema: 'event.v1',
+    id: newId(),
+    source: service,
+    type: draft.type,
+    occurredAt: now.toISOString(),
+    actor: context.actor,
+    action,
+    resource: { type: resource, ...(draft.resourceId === undefined ? {} : { id: draft.resourceId }) },
+    outcome: draft.outcome ?? 'success',
+    ...(draft.reasonCode === undefined ? {} : { reasonCode: draft.reasonCode }),
+    ...(draft.change === undefined ? {} : { change: plainJson(draft.change) }),
+    correlationId: context.correlationId,
+    traceId: context.trace.traceId,
+    spanId: context.trace.spanId,
+    ...(context.ip === undefined ? {} : { ip: context.ip }),
+    ...(context.userAgent === undefined ? {} : { userAgent: wellFormed(context.userAgent) }),
+  };
+  const parsed = AuditEvent.safeParse(event);
+  if (parsed.success) return parsed.data;
+  const paths = parsed.error.issues.slice(0, 5).map((issue) => issue.path.join('.'));
+  throw new AppError('internal', { internal: { reason: 'the event breaks its schema', type: draft.type, paths } });
+}
+
+/** The bytes that are stored, published and hashed: RFC 8785, UTF-8, at most {@link entryBytesMax}. */
+export function encodeEvent(event: AuditEvent): Buffer {
+  const bytes = canonicalBytes(event);
+  if (bytes.length <= entryBytesMax) return bytes;
+  const change = canonicalBytes(event.change ?? null);
+  const digest = { sha256: createHash('sha256').update(change).digest('hex'), size: change.length };
+  return canonicalBytes({ ...event, change: { after: digest } });
+}
+
+function canonicalBytes(value: unknown): Buffer {
+  const text = canonicalize(value);
+  if (text === undefined) throw new AppError('internal', { internal: { reason: 'the event is not JSON' } });
+  return Buffer.from(text, 'utf8');
+}
+
+/** What JSON makes of a value: dates as text, no undefined, well-formed strings. A credential in it is masked. */
+function plainJson(value: unknown): unknown {
+  const text = JSON.stringify(value, (key, field: unknown) => {
+    if (isSensitiveKey(key) && (typeof field === 'string' || typeof field === 'object') && field !== null) return '[redacted]';
+    return typeof field === 'string' ? maskText(wellFormed(field)) : field;
+  });
+  return JSON.parse(text);
+}

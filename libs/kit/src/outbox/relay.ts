@@ -1,0 +1,170 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import type pg from 'pg';
+import { busHealth } from '../bus/connection.js';
+import type { Database, Queryable } from '../database.js';
+import type { Logger } from '../log.js';
+import { backoffMs } from '../retry.js';
+import { advance, readBatch } from './batch.js';
+import { publishBatch } from './publish.js';
+
+export interface RelayOptions {
+  readonly database: Database;
+  readonly connection: NatsConnection;
+  /** The service whose outbox it is. */
+  readonly source: string;
+  readonly log: Logger;
+  readonly intervalMs?: number;
+  readonly entriesMax?: number;
+}
+
+export interface RelayLag {
+  /** Committed events that are not published yet; counting stops at 10,000. */
+  readonly pending: number;
+  /** Age of the oldest of them in seconds, 0 when there is none. */
+  readonly oldestSeconds: number;
+}
+
+export interface Relay {
+  /** Looks for new events now instead of at the next poll. */
+  wake(): void;
+  lag(): Promise<RelayLag>;
+  /** Finishes the batch in hand and gives up leadership. */
+  stop(): Promise<void>;
+  isLeader(): boolean;
+}
+
+/**
+ * Publishes a service's outbox to JetStream: every committed event at least once under its own id, in one gapless
+ * numbering per source. Every replica may start one; an advisory lock, held by a connection of its own, lets one work.
+ * The lock only saves effort: two that work at once publish the same ids with the same numbers, and the cursor moves
+ * once. A crash anywhere means the same messages again. Losing PostgreSQL or NATS means trying again, for ever.
+ */
+export function startRelay(options: RelayOptions): Relay {
+  const relay = new RelayLoop(options);
+  const running = relay.run();
+  return {
+    wake: () => {
+      relay.wake();
+    },
+    lag: () => readLag(options.database, options.source),
+    stop: async () => {
+      relay.stop();
+      await running;
+    },
+    isLeader: () => relay.isLeader,
+  };
+}
+
+const standbyMs = 1_000;
+
+class RelayLoop {
+  readonly #options: RelayOptions;
+  #isStopping = false;
+  #isWoken = false;
+  #interrupt: (() => void) | undefined;
+  #failures = 0;
+  isLeader = false;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  wake(): void {
+    this.#isWoken = true;
+    if (this.isLeader || this.#isStopping) this.#interrupt?.();
+  }
+
+  stop(): void {
+    this.#isStopping = true;
+    this.#interrupt?.();
+  }
+
+  async run(): Promise<void> {
+    const { database, source, log } = this.#options;
+    while (!this.#isStopping) {
+      let client: pg.Client | undefined;
+      try {
+        client = await database.connectDedicated(`${source}-relay`);
+        await this.#standByAndLead(client);
+        this.#failures = 0;
+      } catch (error) {
+        this.#failures++;
+        log.warn({ source, err: error, failures: this.#failures }, 'relay.interrupted');
+      } finally {
+        this.isLeader = false;
+        // Ends the session, and with it the lock.
+        await client?.end().catch(() => undefined);
+      }
+      if (!this.#isStopping) await this.#pause(backoffMs(this.#failures));
+    }
+  }
+
+  async #standByAndLead(client: pg.Client): Promise<void> {
+    const { source, log, intervalMs = 100 } = this.#options;
+    const session: Queryable = { query: async (sql, params) => (await client.query(sql, [...(params ?? [])])).rows };
+    while (!this.#isStopping && !(await tryLock(session, source))) await this.#pause(standbyMs);
+    if (this.#isStopping) return;
+    this.isLeader = true;
+    log.info({ source }, 'relay.leading');
+    while (!this.#isStopping) {
+      this.#isWoken = false;
+      const outcome = await this.#step(session);
+      if (outcome === 'deposed') return;
+      if (outcome === 'more') continue;
+      if (outcome === 'failed') await this.#pause(backoffMs(++this.#failures));
+      else if (!this.#isWoken) await this.#pause(intervalMs);
+    }
+  }
+
+  /** One batch: read, publish, move the cursor. Nothing is remembered between steps, so any of them may be the last. */
+  async #step(session: Queryable): Promise<'idle' | 'more' | 'failed' | 'deposed'> {
+    const { source, connection, log, entriesMax = 500 } = this.#options;
+    // Publishing while disconnected would only fill a buffer that a reconnect throws away.
+    if (!busHealth(connection).isConnected) return 'failed';
+    const batch = await readBatch(session, source, entriesMax);
+    if (batch === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
+    if (batch.entries.length === 0) return 'idle';
+    const { stored, error } = await publishBatch(connection, source, batch);
+    // A crash here: the same entries are read again, get the same numbers, and are published again under the same ids.
+    const last = batch.entries[stored - 1];
+    if (last !== undefined && !(await advance(session, source, batch.cursor, last))) {
+      log.warn({ source, seq: String(batch.cursor.seq) }, 'relay.deposed');
+      return 'deposed';
+    }
+    if (stored < batch.entries.length) {
+      log.warn({ source, stored, of: batch.entries.length, err: error }, 'relay.publish_failed');
+      return 'failed';
+    }
+    this.#failures = 0;
+    return batch.entries.length === entriesMax ? 'more' : 'idle';
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (this.#isStopping) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#interrupt = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#interrupt = undefined;
+  }
+}
+
+async function tryLock(session: Queryable, source: string): Promise<boolean> {
+  const [row] = await session.query<{ locked: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', [
+    `relay:${source}`,
+  ]);
+  return row?.locked === true;
+}
+
+async function readLag(database: Queryable, source: string): Promise<RelayLag> {
+  const [row] = await database.query<{ pending: string; oldest: string | null }>(
+    `SELECT count(*)::text AS pending, extract(epoch FROM clock_timestamp() - min(created_at))::text AS oldest
+       FROM (SELECT o.created_at FROM relay_state s JOIN outbox o ON (o.xid, o.id) > (s.last_xid, s.last_id)
+              WHERE s.source = $1 ORDER BY o.xid, o.id LIMIT 10000) waiting`,
+    [source],
+  );
+  return { pending: Number(row?.pending ?? 0), oldestSeconds: Math.max(0, Number(row?.oldest ?? 0)) };
+}
