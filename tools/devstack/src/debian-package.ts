@@ -87,9 +87,9 @@ async function downloadClosure(name: string, folder: string, options: string[], 
 
 async function unpack(wanted: DebianPackage, folder: string, work: string, cache: string): Promise<string> {
   const root = path.join(work, 'package');
+  await mkdir(path.join(root, 'run'), { recursive: true });
   const archives = (await readdir(folder)).filter((file) => file.endsWith('.deb'));
   for (const archive of archives) await run('dpkg', ['-x', path.join(folder, archive), path.join(root, 'root')]);
-  await mkdir(path.join(root, 'run'), { recursive: true });
   for (const program of [wanted.program, ...(wanted.beside ?? [])]) await writeRunner(root, program);
   const version = archives.find((file) => file.startsWith(`${wanted.name}_`))?.split('_')[1] ?? 'unknown';
   const home = path.join(cache, `${wanted.name}_${version.replace(/[^\w.+~-]/g, '-')}`);

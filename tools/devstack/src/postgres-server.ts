@@ -9,7 +9,7 @@ import { makeFolder, reachableFolder, serverUser } from './folders.js';
 import type { Env } from './folders.js';
 import { UnusableSource, climb } from './ladder.js';
 import type { Source } from './ladder.js';
-import { spawnChild } from './process.js';
+import { serverEnv, spawnChild } from './process.js';
 import { dataFolderVersion, majorVersion, postgresLadder } from './provider-postgres.js';
 import { firstLine } from './rungs.js';
 import { externalServer, launch } from './server.js';
@@ -62,7 +62,7 @@ async function start(source: Source, options: StartPostgresOptions, env: Env): P
         args: ['-D', dataDir, '-p', String(at), ...settings.flatMap((setting) => ['-c', setting])],
         cwd: '/',
         user: serverUser(),
-        env: serverEnv(env),
+        env: serverEnv,
         logFile: options.logFile ?? `${options.dataDir}.log`,
         onParentDeath: 'INT',
       }),
@@ -99,7 +99,7 @@ async function initialised(source: Source & { kind: 'binary' }, options: StartPo
   const args = [...common, ...locale, ...(options.fast ? ['--no-sync'] : [])];
   const initdb = path.join(path.dirname(source.path), 'initdb');
   try {
-    await run(initdb, args, { cwd: '/', env: serverEnv(process.env), ...(user ?? {}) });
+    await run(initdb, args, { cwd: '/', env: serverEnv, ...(user ?? {}) });
   } catch (error) {
     await rm(dataDir, { recursive: true, force: true });
     throw new UnusableSource(`${initdb} failed: ${firstLine(error)}`);
@@ -107,11 +107,6 @@ async function initialised(source: Source & { kind: 'binary' }, options: StartPo
     await rm(passwordFile, { force: true });
   }
   return dataDir;
-}
-
-/** Nothing of our own environment but what finds libraries: no PG* variable may steer the server. */
-function serverEnv(env: Env): Record<string, string> {
-  return { PATH: env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 }
 
 async function superuserPassword(dataDir: string): Promise<string> {

@@ -5,6 +5,9 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Env, ServerUser } from './folders.js';
 
+/** All that a server inherits: no variable of ours may steer it. */
+export const serverEnv: Env = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
+
 export interface ChildOptions {
   readonly name: string;
   readonly command: string;
@@ -106,11 +109,16 @@ function readLines(child: ChildProcess, onLine: (line: string) => void): void {
   }
 }
 
-let deathSignalSupported: boolean | undefined;
+let setpriv: string | undefined | false;
 
 function bindToParent(command: string[], signal: string): string[] {
-  // Alpine's setpriv has no --pdeathsig, so ask the program itself, once.
-  deathSignalSupported ??=
-    process.platform === 'linux' && spawnSync('setpriv', ['--pdeathsig', 'keep', 'true']).status === 0;
-  return deathSignalSupported ? ['setpriv', '--pdeathsig', signal, '--', ...command] : command;
+  setpriv ??= findSetpriv();
+  return setpriv === false || setpriv === undefined ? command : [setpriv, '--pdeathsig', signal, '--', ...command];
+}
+
+/** Alpine's setpriv has no --pdeathsig, so the program itself is asked. */
+function findSetpriv(): string | false {
+  if (process.platform !== 'linux') return false;
+  const works = (file: string): boolean => spawnSync(file, ['--pdeathsig', 'keep', 'true']).status === 0;
+  return ['/usr/bin/setpriv', '/bin/setpriv'].find(works) ?? false;
 }

@@ -4,7 +4,7 @@ import { asOwner, startContainer } from './docker.js';
 import { climb } from './ladder.js';
 import type { Ladder, Source } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
-import { spawnChild } from './process.js';
+import { serverEnv, spawnChild } from './process.js';
 import { cacheRung, debianRung, dockerRung, pathRung, urlRung, variableRung, versionProbe } from './rungs.js';
 import type { RungContext } from './rungs.js';
 import { externalServer, greets, launch } from './server.js';
@@ -80,7 +80,7 @@ async function start(source: Source, options: StartNatsOptions): Promise<Running
       await write({ host: '127.0.0.1', port: at, storeDir: path.join(options.dataDir, 'jetstream') });
       return spawnChild({
         ...{ name: 'nats', command: source.path, args: ['--config', configFile], cwd: options.dataDir },
-        ...{ env: { PATH: env['PATH'] }, logFile },
+        ...{ env: serverEnv, logFile },
       });
     },
     ready,

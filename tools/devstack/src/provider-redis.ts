@@ -4,7 +4,7 @@ import { asOwner, startContainer } from './docker.js';
 import { climb } from './ladder.js';
 import type { Ladder, Source } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
-import { spawnChild } from './process.js';
+import { serverEnv, spawnChild } from './process.js';
 import { cacheRung, debianRung, dockerRung, pathRung, urlRung, variableRung, versionProbe } from './rungs.js';
 import type { RungContext } from './rungs.js';
 import { externalServer, greets, launch } from './server.js';
@@ -76,7 +76,7 @@ async function start(source: Source, options: StartRedisOptions): Promise<Runnin
       await write('127.0.0.1', at, options.dataDir);
       return spawnChild({
         ...{ name: 'redis', command: source.path, args: [configFile], cwd: options.dataDir },
-        ...{ env: { PATH: env['PATH'], LC_ALL: 'C' }, logFile },
+        ...{ env: serverEnv, logFile },
       });
     },
     ready,

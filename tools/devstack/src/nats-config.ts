@@ -1,0 +1,100 @@
+import { busPermissions, busUsers } from '@prime-nest/contracts/bus';
+import type { BusPermissions, BusUser } from '@prime-nest/contracts/bus';
+
+/** A password as it stands in the file, or the environment variable that the server reads it from. */
+export type NatsPassword = string | { readonly variable: string };
+
+export interface NatsConfigOptions {
+  readonly users: Readonly<Record<BusUser, NatsPassword>>;
+  readonly port: number;
+  readonly storeDir: string;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string };
+  readonly monitorPort?: number;
+}
+
+/**
+ * The bus's configuration: one user per service with exactly the subjects its contracts need. An unauthenticated
+ * client can do nothing. There is no `accounts` or `system_account` beside `authorization`: that combination opened
+ * servers to anybody (CVE-2023-47090).
+ */
+export function natsConfig(options: NatsConfigOptions): string {
+  const users = busUsers.map((name) => userBlock(name, options.users[name], busPermissions[name]));
+  const host = options.host ?? '127.0.0.1';
+  const lines = [
+    'server_name: prime-nest',
+    `listen: ${quote(`${host}:${options.port}`)}`,
+    ...(options.monitorPort === undefined ? [] : [`http: ${quote(`${host}:${options.monitorPort}`)}`]),
+    'max_payload: 1MB',
+    'write_deadline: "10s"',
+    'ping_interval: "20s"',
+    '',
+    'jetstream {',
+    `  store_dir: ${quote(options.storeDir)}`,
+    '}',
+    ...(options.tls === undefined ? [] : ['', ...tlsBlock(options.tls)]),
+    '',
+    'authorization {',
+    '  timeout: 2',
+    '  users: [',
+    ...users.flat(),
+    '  ]',
+    '}',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+function userBlock(name: BusUser, password: NatsPassword, user: BusPermissions): string[] {
+  const secret = typeof password === 'string' ? quote(password) : `$${password.variable}`;
+  return [
+    '    {',
+    `      user: ${name}`,
+    `      password: ${secret}`,
+    '      permissions: {',
+    `        publish: ${subjects(user.publish)}`,
+    `        subscribe: ${subjects(user.subscribe)}`,
+    // One reply per request, as long as the request can live: a responder publishes nowhere else.
+    ...(user.allowResponses ? ['        allow_responses: { max: 1, expires: "1m" }'] : []),
+    '      }',
+    '    }',
+  ];
+}
+
+/** An empty allow list would mean "everything" to the server, so it is written as a denial of everything. */
+function subjects(list: readonly string[]): string {
+  if (list.length === 0) return '{ deny: [">"] }';
+  return `{ allow: [\n${list.map((subject) => `          ${quote(subject)}`).join('\n')}\n        ] }`;
+}
+
+function tlsBlock(tls: NonNullable<NatsConfigOptions['tls']>): string[] {
+  return [
+    'tls {',
+    `  cert_file: ${quote(tls.certFile)}`,
+    `  key_file: ${quote(tls.keyFile)}`,
+    ...(tls.caFile === undefined ? [] : [`  ca_file: ${quote(tls.caFile)}`]),
+    '}',
+  ];
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+/** The file for containers: port 4222, monitoring on 8222, passwords from the server's environment. */
+export function deployedNatsConfig(): string {
+  const users = busPasswords((name) => ({ variable: `NATS_${name.toUpperCase()}_PASSWORD` }));
+  const config = natsConfig({ users, host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 });
+  return [
+    '# The bus of Prime Nest. Generated from the contracts by `npm run gen`.',
+    '# Passwords come from the environment of the server. NATS reads such a value as configuration text: it must',
+    '# start with a letter and hold letters, digits, - and _ only.',
+    config,
+  ].join('\n');
+}
+
+/** One password per bus user, from whatever makes one. */
+export function busPasswords<T extends NatsPassword>(make: (user: BusUser) => T): Readonly<Record<BusUser, T>> {
+  return Object.fromEntries(busUsers.map((name) => [name, make(name)])) as Record<BusUser, T>;
+}
