@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import Joi from 'joi';
+import { isError } from './redact.js';
 import { Secret } from './secret.js';
 
 /** Prefixes that every service owns; a variable that starts with one and is not in the schema is a misspelling. */
@@ -111,7 +112,7 @@ function readVariable(variable: VariableDescription, env: Environment, problems:
   try {
     return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const code = isError(error) && 'code' in error ? String(error.code) : 'unknown error';
     problems.push(`${name}_FILE points to a file that cannot be read (${code})`);
     return undefined;
   }

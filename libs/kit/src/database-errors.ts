@@ -1,4 +1,5 @@
 import { AppError } from '@prime-nest/contracts/errors';
+import { isError } from './redact.js';
 
 const nodeCodes = new Set([
   'ECONNREFUSED',
@@ -44,7 +45,7 @@ export function asUnavailable(error: unknown): unknown {
 function isConnectionFailure(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined && (nodeCodes.has(code) || isTransientState(code))) return true;
-  return error instanceof Error && driverMessages.some((text) => error.message.includes(text));
+  return isError(error) && driverMessages.some((text) => error.message.includes(text));
 }
 
 /** A serialization failure or a deadlock: the whole transaction may be run again (PostgreSQL §13.5). */

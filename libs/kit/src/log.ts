@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { DestinationStream } from 'pino';
 import { currentContext } from './context.js';
 import { prettyStream } from './log-pretty.js';
-import { maskText, redact } from './redact.js';
+import { isError, maskText, redact } from './redact.js';
 
 export type Logger = pino.Logger;
 
@@ -23,7 +23,7 @@ export interface LoggerOptions {
  */
 export function createLogger({ service, level, pretty = false, destination }: LoggerOptions): Logger {
   const stream = pretty ? prettyStream(destination ?? process.stdout) : (destination ?? pino.destination({ dest: 1, sync: true }));
-  return pino(
+  const log = pino(
     {
       level,
       base: { service },
@@ -31,7 +31,6 @@ export function createLogger({ service, level, pretty = false, destination }: Lo
       mixin: contextFields,
       formatters: {
         level: (label) => ({ level: label }),
-        bindings: safeFields,
         log: safeFields,
       },
       // pino's own error serialiser would copy every own field of an error, statements and parameters included.
@@ -40,6 +39,12 @@ export function createLogger({ service, level, pretty = false, destination }: Lo
     },
     stream,
   );
+  // Fields of child loggers bypass the formatters; children inherit this method.
+  const makeChild = log.child;
+  log.child = function child(this: Logger, fields: pino.Bindings, options?: object) {
+    return makeChild.call(this, safeFields(fields), options);
+  } as Logger['child'];
+  return log;
 }
 
 /** A logger that writes nothing, for callers that need one and have none. */
@@ -52,7 +57,7 @@ export function silentLogger(): Logger {
  * and the chain of causes. Own fields of foreign errors are left out: drivers keep parameters there.
  */
 export function describeError(error: unknown, depth = 0): Record<string, unknown> {
-  if (!(error instanceof Error)) return { type: typeof error, message: 'not an Error' };
+  if (!isError(error)) return { type: typeof error, message: 'not an Error' };
   const cause = error.cause === undefined || depth >= 5 ? {} : { cause: describeError(error.cause, depth + 1) };
   if (error instanceof AppError) {
     const isBug = errorDefinition(error.code).fault === 'bug';

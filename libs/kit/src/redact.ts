@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * Makes values safe to write down. Two nets, because either alone has holes: keys that name a credential lose their
  * value at any depth, and strings that look like a credential are masked wherever they stand.
@@ -16,6 +18,11 @@ const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*P
 const depthMax = 8;
 const entriesMax = 100;
 const stringLengthMax = 8_192;
+
+/** Whether `value` is an error, also one made in another realm, where `instanceof` says no. */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
+}
 
 export function isSensitiveKey(key: string): boolean {
   return sensitiveKey.test(key);
@@ -61,7 +68,7 @@ function copy(value: unknown, errors: (error: Error) => unknown, depth: number):
 }
 
 function copyObject(value: object, errors: (error: Error) => unknown, depth: number): unknown {
-  if (value instanceof Error) return errors(value);
+  if (isError(value)) return errors(value);
   if (ArrayBuffer.isView(value)) return `[${String(value.byteLength)} bytes]`;
   if (depth === 0) return '[deep]';
   if (Array.isArray(value)) {

@@ -1,6 +1,6 @@
-import { Catch, UseFilters, applyDecorators } from '@nestjs/common';
+import { Catch, UseFilters } from '@nestjs/common';
 import type { ExceptionFilter } from '@nestjs/common';
-import { MessagePattern } from '@nestjs/microservices';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import type { CallContext } from '@prime-nest/contracts/context';
 import type { RpcContracts, RpcParsed, RpcSubject } from '@prime-nest/contracts/rpc';
 import { throwError } from 'rxjs';
@@ -34,6 +34,12 @@ class PassErrors implements ExceptionFilter {
  */
 export function createRpc<C extends RpcContracts>(_contracts: C) {
   return function Rpc<S extends RpcSubject<C>>(subject: S): MethodDecoratorFor<RpcHandler<C, S>> {
-    return applyDecorators(MessagePattern(subject), UseFilters(new PassErrors())) as MethodDecoratorFor<RpcHandler<C, S>>;
+    return (target, name, method) => {
+      MessagePattern(subject)(target, name, method);
+      UseFilters(new PassErrors())(target, name, method);
+      // Without these Nest passes the payload alone.
+      Payload()(target, name, 0);
+      Ctx()(target, name, 1);
+    };
   };
 }
