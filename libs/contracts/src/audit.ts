@@ -52,3 +52,4 @@ export const auditRpc = {
     timeoutMs: 1000,
   },
 } as const satisfies RpcContracts;
+export type AuditRpc = typeof auditRpc;

@@ -46,6 +46,8 @@ export const eventTable = {
 
   'audit.log.searched.v1': { action: 'audit.search', resource: 'log' },
   'audit.log.exported.v1': { action: 'audit.export', resource: 'log' },
+  'audit.event.read.v1': { action: 'audit.read', resource: 'event' },
+  'audit.event.quarantined.v1': { action: 'event.quarantine', resource: 'event' },
 } as const satisfies Record<string, { action: string; resource: string }>;
 
 export type EventType = keyof typeof eventTable;

@@ -1,0 +1,194 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { auditConsumer } from '@prime-nest/contracts/bus';
+import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
+import { parseTraceparent } from '@prime-nest/contracts/trace';
+import type { Logger } from '@prime-nest/kit/log';
+import { startSpan } from '@prime-nest/kit/telemetry';
+import type { Span } from '@prime-nest/kit/telemetry';
+import type { AppendCommand, Appended } from './log/append.command.js';
+import { readMessage } from './log/message.js';
+import type { Message } from './log/message.js';
+import type { SequencerLock } from './log/sequencer-lock.store.js';
+import { Pull } from './pull.consumer.js';
+import type { Taken } from './pull.consumer.js';
+
+export interface IngestOptions {
+  readonly connection: NatsConnection;
+  readonly append: AppendCommand;
+  readonly lock: SequencerLock;
+  readonly log: Logger;
+  /** Called after each commit that added entries. */
+  readonly onAppended?: (treeSize: number) => void;
+}
+
+interface Delivery extends Message {
+  readonly message: Taken;
+  readonly span: Span;
+}
+
+const batchMax = 500;
+const standbyMs = 500;
+const idleMs = 1_000;
+/** How long a message whose predecessor is missing stays away. */
+const parkMs = 2_000;
+const retryMs = [100, 250, 500, 1_000] as const;
+
+/**
+ * Takes events from the stream into the log for as long as this process holds the sequencer's lock, and waits for the
+ * lock otherwise. A message is acknowledged after its entry is committed, never before; what fails is tried again for
+ * ever, and losing PostgreSQL or NATS means waiting for it.
+ */
+export class IngestConsumer {
+  readonly #options: IngestOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #pull: Pull | undefined;
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Finishes the batch in hand, gives back the messages that wait, and the lock. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#pull?.close();
+    await this.#running;
+  }
+
+  /** A readiness check: throws unless the durable consumer exists and may be used. */
+  async check(): Promise<void> {
+    const subject = `$JS.API.CONSUMER.INFO.${eventStream}.${auditConsumer}`;
+    const info = (await this.#options.connection.request(subject, '', { timeout: 900 })).json<{
+      error?: { description?: string };
+    }>();
+    if (info.error !== undefined)
+      throw new Error(`the consumer ${auditConsumer}: ${info.error.description ?? 'not available'}`);
+  }
+
+  async #run(): Promise<void> {
+    const { lock, log } = this.#options;
+    while (!this.#isStopping()) {
+      try {
+        if (await lock.tryAcquire()) await this.#lead();
+      } catch (error) {
+        log.warn({ err: error }, 'ingest.interrupted');
+      }
+      await this.#pause(standbyMs);
+    }
+    await lock.release();
+  }
+
+  async #lead(): Promise<void> {
+    const { connection, lock, log } = this.#options;
+    log.info({}, 'ingest.leading');
+    const pull = new Pull({ connection, stream: eventStream, consumer: auditConsumer, batchMax });
+    this.#pull = pull;
+    try {
+      while (!this.#isStopping() && lock.isHeld) {
+        const messages = await pull.next(idleMs);
+        if (messages.length > 0) await this.#take(messages);
+      }
+    } finally {
+      await pull.close();
+      this.#pull = undefined;
+    }
+  }
+
+  async #take(messages: readonly Taken[]): Promise<void> {
+    const { append, lock, log, onAppended } = this.#options;
+    const deliveries = messages.map(readDelivery);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const appended = await append.run(deliveries);
+        // A crash here: the messages come again, and are found in the log.
+        this.#settle(appended);
+        if (appended.recorded.length > 0) onAppended?.(appended.treeSize);
+        return;
+      } catch (error) {
+        log.warn({ err: error, messages: deliveries.length, attempt }, 'ingest.append_failed');
+        if (this.#isStopping() || !lock.isHeld) return giveBack(deliveries, error);
+        await this.#pause(retryMs[Math.min(attempt, retryMs.length - 1)] ?? standbyMs);
+      }
+    }
+  }
+
+  #settle({ recorded, duplicates, parked, treeSize }: Appended<Delivery>): void {
+    const { log } = this.#options;
+    for (const { index, verdict, entry } of recorded) {
+      const { message, span, source, place } = verdict.candidate;
+      message.ack();
+      const { id, type, traceId, correlationId } = entry.event;
+      const fields = {
+        index,
+        eventId: id,
+        type,
+        source,
+        sequence: place?.sequence,
+        correlationId,
+        traceId,
+        spanId: span.trace.spanId,
+      };
+      if (verdict.kind === 'append') log.info(fields, 'event.recorded');
+      else log.error({ ...fields, subject: message.subject, reason: verdict.reason }, 'event.quarantined');
+      span.setAttribute('audit.index', index);
+      span.end();
+    }
+    for (const { message, span } of duplicates) {
+      message.ack();
+      span.setAttribute('audit.outcome', 'duplicate');
+      span.end();
+    }
+    for (const { message, span } of parked) {
+      message.giveBack(parkMs);
+      span.setAttribute('audit.outcome', 'parked');
+      span.end();
+    }
+    const [gap] = parked;
+    if (gap !== undefined) log.warn({ source: gap.source, ...gap.place, parked: parked.length }, 'ingest.gap');
+    log.debug(
+      { recorded: recorded.length, duplicates: duplicates.length, parked: parked.length, treeSize },
+      'ingest.batch',
+    );
+  }
+
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await wait(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+  }
+}
+
+function readDelivery(message: Taken): Delivery {
+  const { headers, subject } = message;
+  const traceparent = headers?.get(eventHeaders.traceparent) ?? '';
+  const parent = parseTraceparent(traceparent);
+  const read = readMessage({
+    subject,
+    data: message.data,
+    source: headers?.get(eventHeaders.source) ?? '',
+    epoch: headers?.get(eventHeaders.epoch) ?? '',
+    sequence: headers?.get(eventHeaders.sequence) ?? '',
+    order: message.order,
+    traceparent,
+    correlationId: headers?.get(eventHeaders.correlationId) ?? '',
+  });
+  const attributes = { 'messaging.system': 'nats', 'messaging.destination.name': subject };
+  const span = startSpan('audit.ingest', { kind: 'consumer', attributes, ...(parent === undefined ? {} : { parent }) });
+  return { ...read, message, span };
+}
+
+/** To be delivered again soon, to whoever sequences then. */
+function giveBack(deliveries: readonly Delivery[], error: unknown): void {
+  for (const { message, span } of deliveries) {
+    message.giveBack();
+    span.fail(error);
+    span.end();
+  }
+}

@@ -1,0 +1,213 @@
+import { jetstream } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { eventSubject } from '@prime-nest/contracts/events';
+import type { AuditEvent } from '@prime-nest/contracts/events';
+import { connectBus } from '@prime-nest/kit/bus/connection';
+import { systemClock } from '@prime-nest/kit/clock';
+import type { Database } from '@prime-nest/kit/database';
+import { newId } from '@prime-nest/kit/ids';
+import { createLogger, silentLogger } from '@prime-nest/kit/log';
+import { Secret } from '@prime-nest/kit/secret';
+import { eventually } from '@prime-nest/testkit/eventually';
+import { startTestNats } from '@prime-nest/testkit/nats';
+import type { TestNats } from '@prime-nest/testkit/nats';
+import {
+  eventMessageHeaders,
+  makeEvent,
+  openTestDatabase,
+  openTestLog,
+  readLog,
+  verifyStoredLog,
+} from '../test/harness.js';
+import { IngestConsumer } from './ingest.consumer.js';
+import { AppendCommand } from './log/append.command.js';
+import { entryBytes } from './log/entry.js';
+import { LogStore } from './log/log.store.js';
+import { SequencerLock } from './log/sequencer-lock.store.js';
+
+let nats: TestNats;
+let log: Awaited<ReturnType<typeof openTestLog>>;
+let rbac: NatsConnection;
+let lines: string[];
+const stops: (() => Promise<unknown>)[] = [];
+
+beforeAll(async () => {
+  log = await openTestLog();
+});
+afterAll(async () => {
+  await log.close();
+});
+
+beforeEach(async () => {
+  // Its own stream for every test: the durable consumer's position belongs to the server.
+  nats = await startTestNats();
+  rbac = await connectAs('rbac');
+  lines = [];
+  epoch = newId();
+  firstIndex = (await readLog(log.database)).length;
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+  await rbac.close();
+  await nats.stop();
+});
+
+let epoch: string;
+let firstIndex: number;
+
+function connectAs(user: 'rbac' | 'audit'): Promise<NatsConnection> {
+  const { password } = nats.credentials(user);
+  return connectBus({ servers: nats.servers, user, password: new Secret(password), name: user, log: silentLogger() });
+}
+
+/** An audit process: its own connections, its own lock. */
+async function startAudit(): Promise<IngestConsumer> {
+  const database: Database = await openTestDatabase(log.server.url);
+  const connection = await connectAs('audit');
+  const append = new AppendCommand({ database, log: new LogStore(), clock: systemClock, newId });
+  const logger = createLogger({
+    service: 'audit',
+    level: 'info',
+    destination: { write: (line: string) => void lines.push(line) },
+  });
+  const ingest = new IngestConsumer({ connection, append, lock: new SequencerLock(database), log: logger });
+  ingest.start();
+  let isStopped = false;
+  stops.push(async () => {
+    if (!isStopped) await ingest.stop();
+    await connection.close();
+    await database.close();
+  });
+  const stop = ingest.stop.bind(ingest);
+  ingest.stop = () => {
+    isStopped = true;
+    return stop();
+  };
+  return ingest;
+}
+
+/** As the relay does it; `messageId` differs from the event's id when JetStream's own deduplication must not help. */
+async function publish(event: AuditEvent, sequence: number, messageId = event.id): Promise<void> {
+  await jetstream(rbac).publish(eventSubject(event.type), entryBytes(event), {
+    msgID: messageId,
+    headers: eventMessageHeaders(event, sequence, epoch),
+  });
+}
+
+const events = (count: number): AuditEvent[] => Array.from({ length: count }, () => makeEvent());
+const newRows = async () => (await readLog(log.database)).slice(firstIndex);
+const recordedIds = async () => (await newRows()).map(({ eventId }) => eventId);
+const idsOf = (list: readonly AuditEvent[]) => list.map(({ id }) => id);
+
+describe('the sequencer', () => {
+  test('stores each published event once, byte for byte, and names it in a log line with its trace', async () => {
+    await startAudit();
+    const list = events(5);
+    for (const [i, event] of list.entries()) await publish(event, i + 1);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    const rows = await newRows();
+    expect(rows.map(({ entry }) => entry.toString())).toEqual(list.map((event) => entryBytes(event).toString()));
+    await verifyStoredLog(log.database);
+    const recorded = lines
+      .map((line): unknown => JSON.parse(line))
+      .filter((line) => (line as { msg: string }).msg === 'event.recorded');
+    expect(recorded).toMatchObject(
+      list.map(({ traceId, correlationId, type }, i) => ({ traceId, correlationId, type, index: firstIndex + i })),
+    );
+  });
+
+  test('a republish under other message ids changes nothing', async () => {
+    await startAudit();
+    const list = events(3);
+    for (const [i, event] of list.entries()) await publish(event, i + 1);
+    for (const [i, event] of [...list.entries()].reverse()) await publish(event, i + 1, newId());
+    const next = makeEvent();
+    await publish(next, 4);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf([...list, next])));
+    await verifyStoredLog(log.database);
+  });
+
+  test('an event whose predecessor is missing waits for it', async () => {
+    await startAudit();
+    const [first, second, third] = events(3) as [AuditEvent, AuditEvent, AuditEvent];
+    await publish(third, 3);
+    await publish(first, 1);
+    await eventually(async () => expect(await recordedIds()).toEqual([first.id]));
+    await publish(second, 2);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf([first, second, third])));
+  });
+
+  test('a message that is no event is kept in quarantine, has an entry of its own, and holds nobody up', async () => {
+    await startAudit();
+    const [first, last] = events(2) as [AuditEvent, AuditEvent];
+    await publish(first, 1);
+    await jetstream(rbac).publish('evt.rbac.role.created.v1', 'not json', {
+      headers: eventMessageHeaders(makeEvent(), 2, epoch),
+    });
+    await publish(last, 3);
+    await eventually(async () => expect(await newRows()).toHaveLength(3));
+    const rows = await newRows();
+    expect(rows.map(({ type }) => type)).toEqual([
+      'rbac.role.created.v1',
+      'audit.event.quarantined.v1',
+      'rbac.role.created.v1',
+    ]);
+    expect(JSON.parse(rows[1]?.entry.toString() ?? '')).toMatchObject({
+      reasonCode: 'not_json',
+      change: { after: { source: 'rbac', sequence: '2', size: 8 } },
+    });
+    const kept = await log.database.query<{ raw: Buffer }>('SELECT raw FROM quarantine WHERE log_index = $1', [
+      rows[1]?.index,
+    ]);
+    expect(kept[0]?.raw.toString()).toBe('not json');
+    await verifyStoredLog(log.database);
+  });
+
+  test('unacknowledged messages of a process that died after its commit come again and change nothing', async () => {
+    const list = events(4);
+    for (const [i, event] of list.entries()) await publish(event, i + 1);
+    // The first process commits and is gone before it acknowledges.
+    const ingest = await startAudit();
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    await ingest.stop();
+    for (const [i, event] of list.entries()) await publish(event, i + 1, newId());
+    await startAudit();
+    const next = makeEvent();
+    await publish(next, 5);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf([...list, next])));
+  });
+
+  test('of two processes one sequences, and the other takes over when it stops', async () => {
+    const first = await startAudit();
+    await startAudit();
+    const list = events(200);
+    const half = list.slice(0, 100);
+    await Promise.all(half.map((event, i) => publish(event, i + 1)));
+    await eventually(async () => expect(await newRows()).toHaveLength(100));
+    await Promise.all([first.stop(), ...list.slice(100).map((event, i) => publish(event, 101 + i))]);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    await verifyStoredLog(log.database);
+    expect(lines.filter((line) => line.includes('ingest.leading'))).toHaveLength(2);
+  });
+
+  test('NATS killed and restarted in between loses nothing', async () => {
+    await startAudit();
+    const list = events(6);
+    for (const [i, event] of list.slice(0, 3).entries()) await publish(event, i + 1);
+    await eventually(async () => expect(await newRows()).toHaveLength(3));
+    await nats.kill();
+    await nats.restart();
+    await eventually(async () => {
+      for (const [i, event] of list.slice(3).entries()) await publish(event, i + 4);
+    });
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)), { deadlineMs: 15_000 });
+  });
+
+  test('readiness fails when the consumer does not exist', async () => {
+    const ingest = await startAudit();
+    await expect(ingest.check()).resolves.toBeUndefined();
+    await nats.stop();
+    await expect(ingest.check()).rejects.toThrow();
+  });
+});

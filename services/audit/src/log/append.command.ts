@@ -1,0 +1,146 @@
+import type { Clock } from '@prime-nest/kit/clock';
+import type { Database, Tx } from '@prime-nest/kit/database';
+import { entryBytes } from './entry.js';
+import { isDataError } from './log.store.js';
+import type { LogStore, NewEntry } from './log.store.js';
+import type { Message } from './message.js';
+import { quarantineEvent } from './quarantine-event.js';
+import { eventKey, placeKey, planBatch } from './sequence.js';
+import type { Verdict } from './sequence.js';
+import { CompactRange, leafHash } from './tree.js';
+import type { TreeNode } from './tree.js';
+
+export interface Appended<M extends Message> {
+  readonly recorded: readonly { readonly index: number; readonly verdict: Verdict<M>; readonly entry: NewEntry }[];
+  readonly duplicates: readonly M[];
+  /** Not in the log: a predecessor is missing. */
+  readonly parked: readonly M[];
+  readonly treeSize: number;
+}
+
+const levelHeight = 8;
+
+/**
+ * Appends a batch in one transaction: entries, quarantined messages, subtree roots, watermarks and the tree's state,
+ * all or nothing. Calls from several processes are put in line by the lock on the tree's state, and each decides by
+ * what the one before it has committed; so a message given twice, here or there, becomes one entry.
+ *
+ * A crash before the commit leaves nothing; a crash after it leaves unacknowledged messages, which come again and are
+ * found to be duplicates. Throws `unavailable` when it is not known whether the commit took effect: give the batch again.
+ */
+export class AppendCommand {
+  readonly #database: Database;
+  readonly #log: LogStore;
+  readonly #clock: Clock;
+  readonly #newId: () => string;
+
+  constructor({
+    database,
+    log,
+    clock,
+    newId,
+  }: {
+    database: Database;
+    log: LogStore;
+    clock: Clock;
+    newId: () => string;
+  }) {
+    this.#database = database;
+    this.#log = log;
+    this.#clock = clock;
+    this.#newId = newId;
+  }
+
+  async run<M extends Message>(messages: readonly M[]): Promise<Appended<M>> {
+    try {
+      return await this.#append(messages);
+    } catch (error) {
+      if (!isDataError(error)) throw error;
+      // PostgreSQL cannot store one of them. Halve until it is found; the queue must not stand still for it.
+      const [only, ...others] = messages;
+      if (only === undefined) throw error;
+      if (others.length === 0) return this.#append([{ ...only, reading: { rejection: 'unstorable' } }]);
+      const middle = Math.ceil(messages.length / 2);
+      return joined(await this.run(messages.slice(0, middle)), await this.run(messages.slice(middle)));
+    }
+  }
+
+  #append<M extends Message>(messages: readonly M[]): Promise<Appended<M>> {
+    return this.#database.transaction(async (tx) => {
+      const state = await this.#log.lockState(tx);
+      const known = await this.#known(tx, messages);
+      const plan = planBatch(messages, known);
+      if (plan.entries.length === 0 && plan.moved.size === 0) {
+        return { recorded: [], duplicates: plan.duplicates, parked: plan.parked, treeSize: state.treeSize };
+      }
+      const receivedAt = this.#clock();
+      const range = CompactRange.fromBytes(state.treeSize, state.frontier);
+      const closed: TreeNode[] = [];
+      const recorded = plan.entries.map((verdict) => {
+        const index = range.size;
+        const entry = this.#entryOf(verdict, index, receivedAt);
+        closed.push(...range.append(entry.leafHash));
+        return { index, verdict, entry };
+      });
+      await this.#log.ensurePartition(tx, state, range.size);
+      await this.#log.insertEntries(
+        tx,
+        recorded.map(({ entry }) => entry),
+      );
+      for (const { index, verdict } of recorded) {
+        if (verdict.kind === 'quarantine') await this.#log.insertQuarantined(tx, index, receivedAt, verdict);
+      }
+      const nodes = closed
+        .filter(({ height }) => height > 0 && height % levelHeight === 0)
+        .map(({ height, index, hash }) => ({ level: height / levelHeight, index, hash }));
+      await this.#log.insertNodes(tx, nodes);
+      await this.#log.moveSources(tx, [...plan.moved.values()], receivedAt);
+      await this.#log.moveState(tx, state.treeSize, {
+        treeSize: range.size,
+        root: range.root(),
+        frontier: range.toBytes(),
+      });
+      return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize: range.size };
+    });
+  }
+
+  async #known(tx: Tx, messages: readonly Message[]) {
+    const lastSequence = await this.#log.lastSequences(tx, [...new Set(messages.map(({ source }) => source))]);
+    const ids = messages.flatMap(({ reading }) => ('event' in reading ? [eventKey(reading.event)] : []));
+    const leafOf = await this.#log.leavesOf(tx, [...new Set(ids)]);
+    // Only what may have been quarantined before: the unfit, and the numbers already taken that are no entry.
+    const suspects = messages.filter(({ source, place, reading }) => {
+      if (place === undefined || 'rejection' in reading) return true;
+      const isTaken = place.sequence <= (lastSequence.get(placeKey(source, place.epoch)) ?? 0);
+      return isTaken || leafOf.has(eventKey(reading.event));
+    });
+    const quarantined = await this.#log.quarantinedAmong(
+      tx,
+      suspects.map(({ fingerprint }) => fingerprint),
+    );
+    return { lastSequence, leafOf, quarantined };
+  }
+
+  #entryOf<M extends Message>(verdict: Verdict<M>, index: number, receivedAt: Date): NewEntry {
+    const { candidate } = verdict;
+    if (verdict.kind === 'append') {
+      const place =
+        candidate.place === undefined
+          ? undefined
+          : { epoch: candidate.place.epoch, sequence: candidate.place.sequence };
+      return { index, receivedAt, event: verdict.event, place, leafHash: candidate.leafHash, bytes: candidate.bytes };
+    }
+    const event = quarantineEvent({ id: this.#newId(), at: receivedAt, message: candidate, reason: verdict.reason });
+    const bytes = entryBytes(event);
+    return { index, receivedAt, event, place: undefined, leafHash: leafHash(bytes), bytes };
+  }
+}
+
+function joined<M extends Message>(first: Appended<M>, second: Appended<M>): Appended<M> {
+  return {
+    recorded: [...first.recorded, ...second.recorded],
+    duplicates: [...first.duplicates, ...second.duplicates],
+    parked: [...first.parked, ...second.parked],
+    treeSize: second.treeSize,
+  };
+}

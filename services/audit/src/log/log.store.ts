@@ -1,0 +1,197 @@
+import { AppError } from '@prime-nest/contracts/errors';
+import type { AuditEvent } from '@prime-nest/contracts/events';
+import type { Tx } from '@prime-nest/kit/database';
+import type { Message } from './message.js';
+import { placeKey } from './sequence.js';
+import type { Moved, Verdict } from './sequence.js';
+
+export interface LogState {
+  readonly treeSize: number;
+  readonly root: Buffer;
+  readonly frontier: Buffer;
+}
+
+export interface LockedState extends LogState {
+  readonly partitionEnd: number;
+  readonly partitionRows: number;
+}
+
+export interface NewEntry {
+  readonly index: number;
+  readonly receivedAt: Date;
+  readonly event: AuditEvent;
+  readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
+  readonly leafHash: Buffer;
+  readonly bytes: Buffer;
+}
+
+export interface NewNode {
+  readonly level: number;
+  readonly index: number;
+  readonly hash: Buffer;
+}
+
+const insertEntriesSql = `
+  INSERT INTO event (log_index, event_id, received_at, occurred_at, source, epoch, source_seq, type, actor_type, actor_id,
+    action, resource_type, resource_id, outcome, trace_id, span_id, correlation_id, leaf_hash, entry)
+  SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[],
+    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+    $17::text[], $18::bytea[], $19::bytea[])`;
+
+/** The writing side of the log. Every method is a part of the one transaction that appends a batch. */
+export class LogStore {
+  /** The state of the tree, locked until the transaction ends: there is one appender at a time, in all processes. */
+  async lockState(tx: Tx): Promise<LockedState> {
+    const [row] = await tx.query<{
+      tree_size: string;
+      root: Buffer;
+      frontier: Buffer;
+      partition_end: string;
+      partition_rows: string;
+    }>('SELECT tree_size, root, frontier, partition_end, partition_rows FROM log_state FOR UPDATE');
+    if (row === undefined) throw new AppError('internal', { internal: { reason: 'the log has no state' } });
+    return {
+      treeSize: Number(row.tree_size),
+      root: row.root,
+      frontier: row.frontier,
+      partitionEnd: Number(row.partition_end),
+      partitionRows: Number(row.partition_rows),
+    };
+  }
+
+  /** Watermarks of all epochs of these sources, by place key. */
+  async lastSequences(tx: Tx, sources: readonly string[]): Promise<Map<string, number>> {
+    const rows = await tx.query<{ source: string; epoch: string; last_seq: string }>(
+      'SELECT source, epoch, last_seq FROM source_state WHERE source = ANY($1::text[])',
+      [sources],
+    );
+    return new Map(rows.map((row) => [placeKey(row.source, row.epoch), Number(row.last_seq)]));
+  }
+
+  /** Leaf hashes of those of the event ids that are in the log. */
+  async leavesOf(tx: Tx, ids: readonly string[]): Promise<Map<string, Buffer>> {
+    if (ids.length === 0) return new Map();
+    const rows = await tx.query<{ event_id: string; leaf_hash: Buffer }>(
+      'SELECT event_id, leaf_hash FROM event WHERE event_id = ANY($1::uuid[])',
+      [ids],
+    );
+    return new Map(rows.map((row) => [row.event_id, row.leaf_hash]));
+  }
+
+  /** Those of the fingerprints that are in quarantine, as hex. */
+  async quarantinedAmong(tx: Tx, fingerprints: readonly Buffer[]): Promise<Set<string>> {
+    if (fingerprints.length === 0) return new Set();
+    const rows = await tx.query<{ fingerprint: Buffer }>(
+      'SELECT fingerprint FROM quarantine WHERE fingerprint = ANY($1::bytea[])',
+      [fingerprints],
+    );
+    return new Set(rows.map((row) => row.fingerprint.toString('hex')));
+  }
+
+  /** Makes sure that rows below `size` have a partition, well before they need one. */
+  async ensurePartition(tx: Tx, { partitionEnd, partitionRows }: LockedState, size: number): Promise<void> {
+    for (let end = partitionEnd; size + partitionRows / 2 > end;) {
+      const [row] = await tx.query<{ end: string }>('SELECT add_event_partition() AS end');
+      const next = Number(row?.end);
+      if (!(next > end)) return;
+      end = next;
+    }
+  }
+
+  async insertEntries(tx: Tx, entries: readonly NewEntry[]): Promise<void> {
+    if (entries.length === 0) return;
+    const column = <T>(pick: (entry: NewEntry) => T): T[] => entries.map(pick);
+    await tx.query(insertEntriesSql, [
+      column(({ index }) => index),
+      column(({ event }) => event.id),
+      column(({ receivedAt }) => receivedAt.toISOString()),
+      column(({ event }) => event.occurredAt),
+      column(({ event }) => event.source),
+      column(({ place }) => place?.epoch ?? null),
+      column(({ place }) => place?.sequence ?? null),
+      column(({ event }) => event.type),
+      column(({ event }) => event.actor.type),
+      column(({ event }) => (event.actor.type === 'anonymous' ? null : storable(event.actor.id))),
+      column(({ event }) => storable(event.action)),
+      column(({ event }) => storable(event.resource.type)),
+      column(({ event }) => (event.resource.id === undefined ? null : storable(event.resource.id))),
+      column(({ event }) => event.outcome),
+      column(({ event }) => event.traceId),
+      column(({ event }) => event.spanId),
+      column(({ event }) => event.correlationId),
+      column(({ leafHash }) => leafHash),
+      column(({ bytes }) => bytes),
+    ]);
+  }
+
+  async insertQuarantined(
+    tx: Tx,
+    index: number,
+    receivedAt: Date,
+    { candidate, reason }: Verdict<Message> & { kind: 'quarantine' },
+  ): Promise<void> {
+    await tx.query(
+      `INSERT INTO quarantine (log_index, received_at, reason, subject, source, epoch, source_seq, fingerprint, raw)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [
+        index,
+        receivedAt.toISOString(),
+        reason,
+        storable(candidate.subject),
+        storable(candidate.source),
+        storable(candidate.headers.epoch),
+        storable(candidate.headers.sequence),
+        candidate.fingerprint,
+        candidate.bytes,
+      ],
+    );
+  }
+
+  async insertNodes(tx: Tx, nodes: readonly NewNode[]): Promise<void> {
+    if (nodes.length === 0) return;
+    await tx.query(
+      'INSERT INTO tree_node (level, node_index, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])',
+      [nodes.map(({ level }) => level), nodes.map(({ index }) => index), nodes.map(({ hash }) => hash)],
+    );
+  }
+
+  async moveSources(tx: Tx, moved: readonly Moved[], at: Date): Promise<void> {
+    if (moved.length === 0) return;
+    await tx.query(
+      `INSERT INTO source_state (source, epoch, last_seq, last_leaf, updated_at)
+       SELECT *, $5::timestamptz FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
+       ON CONFLICT (source, epoch) DO UPDATE
+         SET last_seq = EXCLUDED.last_seq, last_leaf = EXCLUDED.last_leaf, updated_at = EXCLUDED.updated_at`,
+      [
+        moved.map(({ source }) => source),
+        moved.map(({ epoch }) => epoch),
+        moved.map(({ sequence }) => sequence),
+        moved.map(({ leafHash }) => leafHash),
+        at.toISOString(),
+      ],
+    );
+  }
+
+  /** Compare and set. Another size than the locked one means that the fence does not hold: nothing is committed then. */
+  async moveState(tx: Tx, from: number, { treeSize, root, frontier }: LogState): Promise<void> {
+    const rows = await tx.query(
+      'UPDATE log_state SET tree_size = $2, root = $3, frontier = $4 WHERE tree_size = $1 RETURNING tree_size',
+      [from, treeSize, root, frontier],
+    );
+    if (rows.length !== 1)
+      throw new AppError('internal', { internal: { reason: 'the tree grew under a held lock', from } });
+  }
+}
+
+/** Text columns cannot hold NUL. The entry keeps it; a column is an index only. */
+function storable(text: string): string {
+  return text.replaceAll('\u0000', '\uFFFD');
+}
+
+/** Whether PostgreSQL refuses the values of a statement (SQLSTATE classes 22 and 23), and always will. */
+export function isDataError(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const driver: unknown = 'driverError' in error ? error.driverError : error;
+  const code: unknown = typeof driver === 'object' && driver !== null && 'code' in driver ? driver.code : undefined;
+  return typeof code === 'string' && /^2[23]...$/.test(code);
+}

@@ -1,0 +1,49 @@
+import { fingerprint, readEvent, subjectSource } from './entry.js';
+import type { Arrival, Reading } from './entry.js';
+import type { Candidate } from './sequence.js';
+import { leafHash } from './tree.js';
+
+/** A message to sequence: what the plan needs, and the bytes that become evidence. */
+export interface Message extends Candidate {
+  readonly subject: string;
+  readonly headers: { readonly epoch: string; readonly sequence: string };
+  readonly bytes: Buffer;
+  readonly traceparent: string | undefined;
+  readonly correlationId: string | undefined;
+}
+
+export interface StreamMessage extends Arrival {
+  /** Position in the stream. */
+  readonly order: number;
+  readonly traceparent: string | undefined;
+  readonly correlationId: string | undefined;
+}
+
+const epochPattern = /^[0-9A-Za-z._-]{1,64}$/;
+const sequencePattern = /^[1-9][0-9]{0,15}$/;
+
+/**
+ * What a message claims to be. The source is the one that the bus let publish on the subject; a header that names
+ * another one costs the message its place in any sequence. No input makes it throw.
+ */
+export function readMessage(arrival: StreamMessage): Message {
+  const source = subjectSource(arrival.subject);
+  const sequence = Number(arrival.sequence);
+  const hasPlace =
+    epochPattern.test(arrival.epoch) && sequencePattern.test(arrival.sequence) && Number.isSafeInteger(sequence);
+  const isOwn = arrival.source === source;
+  const reading: Reading = isOwn ? readEvent(arrival) : { rejection: 'wrong_source' };
+  return {
+    order: arrival.order,
+    source,
+    place: isOwn && hasPlace ? { epoch: arrival.epoch, sequence } : undefined,
+    reading,
+    leafHash: leafHash(arrival.data),
+    fingerprint: fingerprint(arrival),
+    subject: arrival.subject,
+    headers: { epoch: arrival.epoch, sequence: arrival.sequence },
+    bytes: Buffer.from(arrival.data),
+    traceparent: arrival.traceparent,
+    correlationId: arrival.correlationId,
+  };
+}

@@ -1,0 +1,71 @@
+import { hash } from 'node:crypto';
+import { eventTable } from '@prime-nest/contracts/events';
+import type { AuditEvent } from '@prime-nest/contracts/events';
+import { CorrelationId } from '@prime-nest/contracts/ids';
+import { parseTraceparent } from '@prime-nest/contracts/trace';
+import type { Rejection } from './entry.js';
+
+export interface Quarantined {
+  readonly subject: string;
+  readonly source: string;
+  readonly headers: { readonly epoch: string; readonly sequence: string };
+  readonly bytes: Uint8Array;
+  readonly traceparent: string | undefined;
+  readonly correlationId: string | undefined;
+}
+
+/**
+ * The entry that stands in the log for a message that could not: where it came from, why, and the digest of its
+ * bytes, which are kept in quarantine. It hangs in the trace and correlation of the message when that names them;
+ * otherwise in a trace derived from its id, so that nothing here is left to chance.
+ */
+export function quarantineEvent({
+  id,
+  at,
+  message,
+  reason,
+}: {
+  id: string;
+  at: Date;
+  message: Quarantined;
+  reason: Rejection;
+}): AuditEvent {
+  const type = 'audit.event.quarantined.v1';
+  const { action, resource } = eventTable[type];
+  const digest = hash('sha256', message.bytes, 'hex');
+  const correlationId = CorrelationId.safeParse(message.correlationId);
+  const trace = parseTraceparent(message.traceparent) ?? {
+    traceId: id.replaceAll('-', ''),
+    spanId: id.replaceAll('-', '').slice(-16),
+  };
+  return {
+    schema: 'event.v1',
+    id,
+    source: 'audit',
+    type,
+    occurredAt: at.toISOString(),
+    actor: { type: 'service', id: 'audit' },
+    action,
+    resource: { type: resource, id: digest },
+    outcome: 'failure',
+    reasonCode: reason,
+    change: {
+      after: {
+        subject: printable(message.subject, 128),
+        source: printable(message.source, 64),
+        epoch: printable(message.headers.epoch, 64),
+        sequence: printable(message.headers.sequence, 32),
+        sha256: digest,
+        size: message.bytes.length,
+      },
+    },
+    correlationId: correlationId.success ? correlationId.data : id,
+    traceId: trace.traceId,
+    spanId: trace.spanId,
+  };
+}
+
+/** Header text is anybody's: cut, and printable ASCII only. */
+function printable(text: string, lengthMax: number): string {
+  return text.slice(0, lengthMax).replace(/[^\x20-\x7e]/g, '?');
+}

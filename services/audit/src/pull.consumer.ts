@@ -1,0 +1,150 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { createInbox, nanos } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { busHealth } from '@prime-nest/kit/bus/connection';
+
+export interface PullOptions {
+  readonly connection: NatsConnection;
+  readonly stream: string;
+  readonly consumer: string;
+  /** Messages of one batch. Twice as many may wait in memory. */
+  readonly batchMax: number;
+}
+
+/** A message that has been delivered and is to be settled, one way or the other. */
+export interface Taken {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: MsgHdrs | undefined;
+  /** Its position in the stream. */
+  readonly order: number;
+  /** Never again, please. Not confirmed: a lost acknowledgement means one more delivery. */
+  ack(): void;
+  /** Again, after so many milliseconds. */
+  giveBack(delayMs?: number): void;
+}
+
+const expiresMs = 5_000;
+const refusedPauseMs = 500;
+const drainMs = 1_000;
+
+/**
+ * Takes messages from a durable pull consumer, batch by batch: the next ones are on their way while a batch is
+ * worked on. It needs leave to ask for messages and to acknowledge them, nothing else. A request that the server
+ * forgot (restart, lost connection) is asked again; messages that were lost with it are redelivered.
+ */
+export class Pull {
+  readonly #options: PullOptions;
+  readonly #subscription: Subscription;
+  readonly #inbox = createInbox('_INBOX.audit');
+  readonly #unwatch: () => void;
+  readonly #queue: Taken[] = [];
+  #wanted = 0;
+  #askedAt = 0;
+  #notBefore = 0;
+  #wake: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+    // The server forgets requests with the connection; a new connection starts from nothing.
+    this.#unwatch = busHealth(options.connection).onBack(() => {
+      this.#wanted = 0;
+      this.#wake?.();
+    });
+    this.#subscription = options.connection.subscribe(this.#inbox, {
+      callback: (error, message) => {
+        if (error === null) this.#onMessage(message);
+        this.#wake?.();
+      },
+    });
+  }
+
+  /** The messages that are here, at least one unless none came within `waitMs`. */
+  async next(waitMs: number): Promise<Taken[]> {
+    this.#refill();
+    if (this.#queue.length === 0) await this.#arrival(waitMs);
+    const batch = this.#queue.splice(0, this.#options.batchMax);
+    this.#refill();
+    return batch;
+  }
+
+  /**
+   * Stops asking. Messages that arrived and were not taken go back at once, also those still on their way, so that a
+   * successor has them now and not after the server's patience.
+   */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#unwatch();
+    for (const message of this.#queue.splice(0)) message.giveBack();
+    this.#wake?.();
+    if (this.#subscription.isClosed()) return;
+    // Without a server to answer there is nothing on its way either.
+    await Promise.race([this.#subscription.drain().catch(() => undefined), wait(drainMs)]);
+  }
+
+  #onMessage(message: Msg): void {
+    const order = streamSequence(message.reply);
+    if (order !== undefined) {
+      this.#wanted = Math.max(0, this.#wanted - 1);
+      if (this.#isClosed) taken(message, order).giveBack();
+      else this.#queue.push(taken(message, order));
+      return;
+    }
+    // A status instead of a message: 100 is a heartbeat, with anything else the request is over. 408 is its normal
+    // end; the others (no consumer, no JetStream, too much unacknowledged) would be the answer to the next one, too.
+    const code = message.headers?.code ?? 0;
+    if (code === 100) return;
+    this.#wanted = 0;
+    if (code !== 408) this.#notBefore = performance.now() + refusedPauseMs;
+  }
+
+  #refill(): void {
+    const { connection, stream, consumer, batchMax } = this.#options;
+    const now = performance.now();
+    const isAsked = this.#wanted > 0 && now - this.#askedAt < expiresMs + 1_000;
+    if (this.#isClosed || isAsked || now < this.#notBefore || this.#queue.length >= batchMax) return;
+    if (!busHealth(connection).isConnected) return;
+    this.#askedAt = now;
+    this.#wanted = batchMax;
+    const request = { batch: batchMax, expires: nanos(expiresMs) };
+    connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), {
+      reply: this.#inbox,
+    });
+  }
+
+  async #arrival(waitMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, waitMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+}
+
+function taken(message: Msg, order: number): Taken {
+  return {
+    subject: message.subject,
+    data: message.data,
+    headers: message.headers,
+    order,
+    ack: () => message.respond('+ACK'),
+    giveBack: (delayMs = 0) =>
+      message.respond(delayMs === 0 ? '-NAK' : `-NAK ${JSON.stringify({ delay: nanos(delayMs) })}`),
+  };
+}
+
+/**
+ * The position in the stream, from the address that acknowledges a delivery (NATS ADR-15):
+ * `$JS.ACK.<stream>.<consumer>.<delivered>.<position>.…`, with domain and account after `ACK` on newer servers.
+ */
+function streamSequence(reply: string | undefined): number | undefined {
+  const tokens = reply?.split('.') ?? [];
+  if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
+  const position = Number(tokens.length === 9 ? tokens[5] : tokens[7]);
+  return Number.isSafeInteger(position) ? position : undefined;
+}
