@@ -1,26 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type System, startSystem } from '@prime-nest/devstack/system';
+import type { RunningSystem } from '@prime-nest/devstack/start-system';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { type Call, logIn, restClient } from './rest-client.js';
+import { type Call, logIn } from './rest-client.js';
+import { freeze, startTestSystem } from './test-system.js';
 
-let system: System;
+let system: RunningSystem;
 let call: Call;
 let admin: string;
 let denied: string;
+let stop: () => Promise<void>;
 
 beforeAll(async () => {
-  system = await startSystem({ env: { RATE_LIMIT_ANONYMOUS_MAX: '100000', RATE_LIMIT_PRINCIPAL_MAX: '1000000' } });
-  call = restClient(system.gatewayUrl);
-  admin = await logIn(call, system.state.adminEmail, readFileSync(system.state.adminPasswordFile, 'utf8').trim());
+  ({ system, call, admin, stop } = await startTestSystem());
   const email = `${randomUUID()}@example.com`;
   const password = 'never allowed anything 1';
   await call('POST', '/api/users', { token: admin, body: { email, name: 'Denied', password } });
   denied = await logIn(call, email, password);
 }, 180_000);
 afterAll(async () => {
-  await system?.stop();
+  await stop?.();
 }, 60_000);
 
 const isServing = async () => (await call('GET', '/api/roles', { token: admin })).status === 200;
@@ -41,7 +40,7 @@ describe('rbac is killed while requests run', () => {
     const callers = [...Array.from({ length: 4 }, () => caller('denied', denied)), caller('allowed', admin)];
     await eventually(() => (seen.get('denied 403') ?? 0) > 20);
 
-    system.service('rbac').kill('SIGKILL');
+    await system.service('rbac').kill('SIGKILL');
     await eventually(() => (seen.get('denied 503') ?? 0) > 0 && (seen.get('allowed 503') ?? 0) > 0, {
       deadlineMs: 20_000,
     });
@@ -64,7 +63,7 @@ describe.each([
 ] as const)('%s stands still', (_name, server) => {
   test('guarded requests and logins answer 503 within the bound, and work again afterwards', async () => {
     await eventually(isServing, { deadlineMs: 30_000 });
-    system.server(server).pause();
+    const resume = freeze(system, server);
     try {
       const requests = [
         () => call('GET', '/api/roles', { token: admin, timeoutMs: boundMs }),
@@ -79,7 +78,7 @@ describe.each([
       const answers = await Promise.all(requests.map((request) => request()));
       expect(answers.map((answer) => answer.status)).toEqual([503, 503, 503, 503]);
     } finally {
-      system.server(server).resume();
+      resume();
     }
     await eventually(isServing, { deadlineMs: 30_000 });
     await eventually(async () => (await call('GET', '/api/users', { token: denied })).status === 403, {
