@@ -1,0 +1,75 @@
+import { createHmac } from 'node:crypto';
+
+/**
+ * Where a guess came from decides which counter it is charged to, so that strangers can lock strangers out, and
+ * nobody else:
+ * - `stranger`: an identifier from a place it is not known at, whether or not such an account exists;
+ * - `device`: an account from a device that has signed in to it before;
+ * - `source`: everything from one address (IPv4) or /64 network (IPv6);
+ * - `reauth`: the current password asked of somebody who is signed in.
+ */
+export type LaneKind = 'stranger' | 'device' | 'source' | 'reauth';
+
+export interface Lane {
+  readonly kind: LaneKind;
+  /** Keyed hash: what people type as an e-mail address is not stored. */
+  readonly key: Buffer;
+  /** Keyed hash of the identifier that the lane belongs to, to find all lanes of an account; null for `source`. */
+  readonly identifier: Buffer | null;
+}
+
+export interface LockoutPolicy {
+  /** Failed attempts that lock a lane. */
+  readonly attemptsMax: number;
+  /** Length of a first lock, and of the window in which failures add up. */
+  readonly lockSeconds: number;
+  readonly sourceAttemptsMax: number;
+}
+
+/** A lock that follows a lock within a day is twice as long, up to four hours (or the configured length if longer). */
+export const escalation = { capSeconds: 4 * 3600, decaySeconds: 24 * 3600 } as const;
+
+export function strangerLane(key: Buffer, email: string): Lane {
+  return { kind: 'stranger', key: mac(key, 'stranger', email), identifier: identifierOf(key, email) };
+}
+
+export function deviceLane(key: Buffer, email: string, deviceId: string): Lane {
+  return { kind: 'device', key: mac(key, 'device', `${email}\n${deviceId}`), identifier: identifierOf(key, email) };
+}
+
+export function reauthLane(key: Buffer, email: string): Lane {
+  return { kind: 'reauth', key: mac(key, 'reauth', email), identifier: identifierOf(key, email) };
+}
+
+export function sourceLane(key: Buffer, ip: string): Lane {
+  return { kind: 'source', key: mac(key, 'source', networkOf(ip)), identifier: null };
+}
+
+export function identifierOf(key: Buffer, email: string): Buffer {
+  return mac(key, 'identifier', email);
+}
+
+function mac(key: Buffer, kind: string, value: string): Buffer {
+  return createHmac('sha256', key).update(`${kind}\n${value}`).digest();
+}
+
+/** One household or host: the address itself for IPv4, the /64 for IPv6, whose owner has 2^64 addresses. */
+export function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  const [head = '', tail] = ip.toLowerCase().replace(/%.*$/, '').split('::');
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
+  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}
+
+/** Whole seconds to wait, at least one. */
+export function secondsUntil(until: Date, now: Date): number {
+  return Math.max(1, Math.ceil((until.getTime() - now.getTime()) / 1000));
+}

@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Clock } from '@prime-nest/kit/clock';
+import type { Database } from '@prime-nest/kit/database';
+import type { Logger } from '@prime-nest/kit/log';
+import { createOutbox, type Outbox } from '@prime-nest/kit/outbox/outbox';
+import { AccountRpc } from './account/account.rpc.js';
+import { ChangePassword } from './account/change-password.command.js';
+import { loadCommonPasswords } from './account/common-passwords.store.js';
+import { CreateAccount } from './account/create-account.command.js';
+import { CredentialCheck } from './account/credential-check.command.js';
+import type { LockoutPolicy } from './account/lockout.js';
+import { ManageAccounts } from './account/manage-accounts.command.js';
+import { createPasswordHasher, type PasswordHasher } from './account/password-hasher.worker.js';
+import { ReadAccounts } from './account/read-accounts.command.js';
+import type { IdentityConfig } from './config.js';
+import { EndSessions } from './session/end-sessions.command.js';
+import { Login } from './session/login.command.js';
+import { ReadSessions } from './session/read-sessions.command.js';
+import { Refresh } from './session/refresh.command.js';
+import { RevocationFeed } from './session/revocation-feed.job.js';
+import { SessionRpc } from './session/session.rpc.js';
+import { TokenIssuer } from './session/token-issuer.js';
+import { createEnvelope, type Envelope } from './signing/envelope.js';
+import { KeepKeys } from './signing/keep-keys.job.js';
+import { KeyRpc } from './signing/key.rpc.js';
+import { RotateKeys } from './signing/rotate-keys.command.js';
+import { SigningKeys } from './signing/signing-keys.js';
+
+export interface Surroundings {
+  readonly config: IdentityConfig;
+  readonly database: Database;
+  readonly connection: NatsConnection;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Made from the configuration unless given. */
+  readonly hasher?: PasswordHasher;
+}
+
+/** Every part of the service, wired. Nothing runs yet: the jobs are started by whoever serves. */
+export interface Identity {
+  readonly outbox: Outbox;
+  readonly envelope: Envelope;
+  readonly hasher: PasswordHasher;
+  readonly keys: SigningKeys;
+  readonly keepKeys: KeepKeys;
+  readonly rotation: RotateKeys;
+  readonly feed: RevocationFeed;
+  readonly login: Login;
+  readonly refresh: Refresh;
+  readonly ending: EndSessions;
+  readonly sessions: ReadSessions;
+  readonly creation: CreateAccount;
+  readonly accounts: ReadAccounts;
+  readonly management: ManageAccounts;
+  readonly passwords: ChangePassword;
+}
+
+const heartbeatMs = 1_000;
+const keysIntervalMs = 1_000;
+/** Beyond the life of the last token that a key signed: clocks differ, and a request may be under way. */
+const retiringMarginSeconds = 120;
+
+export async function buildIdentity({
+  config,
+  database,
+  connection,
+  clock,
+  log,
+  hasher: given,
+}: Surroundings): Promise<Identity> {
+  const envelope = createEnvelope(Buffer.from(config.IDENTITY_KEY_ENCRYPTION_KEY.reveal(), 'base64'));
+  const laneKey = envelope.derive('lockout lanes');
+  const deviceKey = envelope.derive('device tokens');
+  const outbox = createOutbox({ service: 'identity', clock });
+  const hasher = given ?? createPasswordHasher(hasherOptions(config));
+  const commonPasswords = await loadCommonPasswords();
+  const accessTtlSeconds = config.ACCESS_TOKEN_TTL_SECONDS;
+
+  const keys = new SigningKeys(envelope);
+  const rotation = new RotateKeys(
+    { database, envelope, outbox, clock },
+    {
+      leadSeconds: config.IDENTITY_KEY_LEAD_SECONDS,
+      retiringSeconds: accessTtlSeconds + retiringMarginSeconds,
+      rotationSeconds: config.IDENTITY_KEY_ROTATION_DAYS * 86_400,
+    },
+  );
+  const keepKeys = new KeepKeys({ database, connection, keys, rotation, log, intervalMs: keysIntervalMs });
+  const issuer = new TokenIssuer(keys, {
+    issuer: config.TOKEN_ISSUER,
+    audience: config.TOKEN_AUDIENCE,
+    accessTtlSeconds,
+  });
+
+  const feed = new RevocationFeed({ database, connection, log, heartbeatMs });
+  const ending = new EndSessions({
+    database,
+    outbox,
+    clock,
+    announce: (batch) => feed.announce(batch),
+    accessTtlSeconds,
+  });
+  const decoyHash = await hasher.hash(randomBytes(32).toString('base64'));
+  const credentials = new CredentialCheck({
+    database,
+    hasher,
+    outbox,
+    clock,
+    policy: lockoutPolicy(config),
+    laneKey,
+    decoyHash,
+  });
+  const accounts = new ReadAccounts({ database, clock, laneKey });
+  const idleSeconds = config.REFRESH_TOKEN_TTL_SECONDS;
+  const absoluteSeconds = config.SESSION_ABSOLUTE_TTL_SECONDS;
+  const sessionsMax = config.IDENTITY_SESSIONS_PER_ACCOUNT_MAX;
+  const shared = {
+    database,
+    envelope,
+    outbox,
+    clock,
+    log,
+    issuer,
+    ending,
+    hasher,
+    credentials,
+    laneKey,
+    commonPasswords,
+  };
+  return {
+    outbox,
+    envelope,
+    hasher,
+    keys,
+    keepKeys,
+    rotation,
+    feed,
+    ending,
+    accounts,
+    login: new Login({ ...shared, deviceKey, idleSeconds, absoluteSeconds, sessionsMax }),
+    refresh: new Refresh({ ...shared, idleSeconds, reuseWindowSeconds: config.REFRESH_REUSE_WINDOW_SECONDS }),
+    sessions: new ReadSessions(database, clock),
+    creation: new CreateAccount(shared),
+    management: new ManageAccounts(shared),
+    passwords: new ChangePassword(shared),
+  };
+}
+
+export function hasherOptions(config: IdentityConfig): { threads: number; queueMax: number } {
+  return { threads: config.IDENTITY_HASH_THREADS ?? availableParallelism(), queueMax: config.IDENTITY_HASH_QUEUE_MAX };
+}
+
+function lockoutPolicy(config: IdentityConfig): LockoutPolicy {
+  const attemptsMax = config.LOCKOUT_MAX_ATTEMPTS;
+  return {
+    attemptsMax,
+    lockSeconds: config.LOCKOUT_SECONDS,
+    sourceAttemptsMax: config.LOCKOUT_SOURCE_MAX_ATTEMPTS ?? attemptsMax * 40,
+  };
+}
+
+@Module({})
+export class IdentityModule {
+  static of(identity: Identity): DynamicModule {
+    return {
+      module: IdentityModule,
+      controllers: [AccountRpc, SessionRpc, KeyRpc],
+      providers: [
+        { provide: Login, useValue: identity.login },
+        { provide: Refresh, useValue: identity.refresh },
+        { provide: EndSessions, useValue: identity.ending },
+        { provide: ReadSessions, useValue: identity.sessions },
+        { provide: CreateAccount, useValue: identity.creation },
+        { provide: ReadAccounts, useValue: identity.accounts },
+        { provide: ManageAccounts, useValue: identity.management },
+        { provide: ChangePassword, useValue: identity.passwords },
+        { provide: SigningKeys, useValue: identity.keys },
+      ],
+    };
+  }
+}

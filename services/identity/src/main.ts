@@ -1,0 +1,75 @@
+import { identityRpc } from '@prime-nest/contracts/identity';
+import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { systemClock } from '@prime-nest/kit/clock';
+import { serviceContext } from '@prime-nest/kit/context';
+import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
+import { startHealth } from '@prime-nest/kit/health';
+import { runService } from '@prime-nest/kit/lifecycle';
+import { createLogger } from '@prime-nest/kit/log';
+import { startRelay } from '@prime-nest/kit/outbox/relay';
+import { serveRpc } from '@prime-nest/kit/serve';
+import { pemText, readIdentityConfig } from './config.js';
+import { buildIdentity, IdentityModule } from './identity.module.js';
+import { migrate } from './migrations/migrate.js';
+import { ensureSigningKey } from './signing/ensure-key.command.js';
+
+const service = 'identity';
+
+runService({
+  service,
+  start: async (life) => {
+    const config = readIdentityConfig(process.env);
+    const log = createLogger({ service, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
+    life.configure({ log, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS });
+    if (config.IDENTITY_DB_MIGRATE_ON_START) await migrate(config, log);
+
+    const connection = await connectBus({
+      servers: config.NATS_URL,
+      user: config.NATS_USER,
+      password: config.NATS_PASSWORD,
+      tls: busTls(config),
+      name: service,
+      log,
+    });
+    life.onStop('bus', () => connection.drain());
+    const database = await openDatabase({
+      url: config.IDENTITY_DB_URL,
+      schema: service,
+      entities: [],
+      ssl: databaseSsl(config),
+      poolMax: config.DB_POOL_MAX,
+      log,
+      applicationName: service,
+    });
+    life.onStop('database', () => database.close());
+
+    const clock = systemClock;
+    const identity = await buildIdentity({ config, database, connection, clock, log });
+    const { envelope, outbox, hasher, keys, keepKeys, feed } = identity;
+    life.onStop('hasher', () => hasher.close());
+    const privateKey = config.PRIVATE_KEY;
+    const pem = privateKey === undefined ? undefined : pemText(privateKey.reveal());
+    await ensureSigningKey({ database, envelope, outbox, clock }, pem, serviceContext(service));
+    await keepKeys.reload();
+
+    const relay = startRelay({ database, connection, source: service, log });
+    life.onStop('relay', () => relay.stop());
+    outbox.onCommitted(() => {
+      relay.wake();
+    });
+    keepKeys.start();
+    life.onStop('keys', () => keepKeys.stop());
+    feed.start();
+    life.onStop('feed', () => feed.stop());
+
+    const module = IdentityModule.of(identity);
+    const { server } = await serveRpc({ service, module, connection, contracts: identityRpc, log, life });
+    const checks = {
+      database: () => database.ping(),
+      bus: () => busHealth(connection).check(),
+      rpc: () => server.check(),
+      signingKey: () => keys.check(),
+    };
+    await startHealth({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks, log, life });
+  },
+});

@@ -1,0 +1,15 @@
+import { ConfigError } from '@prime-nest/kit/config';
+import { databaseSsl, runMigrations } from '@prime-nest/kit/database';
+import type { Logger } from '@prime-nest/kit/log';
+import type { IdentityStorageConfig } from '../config.js';
+import { Init1700000000001 } from './0001-init.js';
+
+/** In order; a released one is never changed. */
+export const migrations = [Init1700000000001];
+
+/** Applies what is missing, as the role that owns the schema. */
+export async function migrate(config: IdentityStorageConfig, log: Logger): Promise<void> {
+  const url = config.IDENTITY_DB_MIGRATION_URL;
+  if (url === undefined) throw new ConfigError('identity', ['IDENTITY_DB_MIGRATION_URL is required']);
+  await runMigrations({ url, schema: 'identity', migrations, ssl: databaseSsl(config), log });
+}

@@ -1,0 +1,205 @@
+import type { CallContext } from '@prime-nest/contracts/context';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { TokenResponse } from '@prime-nest/contracts/identity';
+import type { Clock } from '@prime-nest/kit/clock';
+import type { Database, Tx } from '@prime-nest/kit/database';
+import { newId } from '@prime-nest/kit/ids';
+import type { Logger } from '@prime-nest/kit/log';
+import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import type { Envelope } from '../signing/envelope.js';
+import type { EndSessions } from './end-sessions.command.js';
+import { sessionContext } from './login.command.js';
+import { judgeRedemption, type Standing } from './redemption.js';
+import { isMintedBy, parseRefreshToken, retryKeyOf, type RefreshToken } from './refresh-token.js';
+import {
+  endSession,
+  findSealedKey,
+  lockSession,
+  rotateSession,
+  type RedemptionRecord,
+  type SessionState,
+} from './session.store.js';
+import type { TokenIssuer } from './token-issuer.js';
+
+export interface RefreshParts {
+  readonly database: Database;
+  readonly issuer: TokenIssuer;
+  readonly ending: EndSessions;
+  readonly envelope: Envelope;
+  readonly outbox: Outbox;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly idleSeconds: number;
+  readonly reuseWindowSeconds: number;
+}
+
+export interface RefreshRequest {
+  readonly refreshToken: string;
+  readonly idempotencyKey?: string | undefined;
+}
+
+interface Presented {
+  readonly token: RefreshToken;
+  readonly retryKey: Buffer | undefined;
+  readonly redemption: RedemptionRecord;
+  readonly now: Date;
+  readonly context: CallContext;
+}
+
+type Outcome =
+  | { readonly kind: 'redeemed'; readonly session: SessionState }
+  | { readonly kind: 'refused' | 'again' }
+  | { readonly kind: 'reuse'; readonly age: 'recent' | 'stale' };
+
+/**
+ * Takes a session to its next refresh token. A token is redeemed once: of any number of requests with it at the same
+ * time one rotates, and every other one is either the same request again, which gets the same successor, or reuse,
+ * which ends the whole family before anything is answered (RFC 9700 §4.14). Throws `invalid_grant`, whatever the
+ * reason.
+ */
+export class Refresh {
+  readonly #parts: RefreshParts;
+
+  constructor(parts: RefreshParts) {
+    this.#parts = parts;
+  }
+
+  async run({ refreshToken, idempotencyKey }: RefreshRequest, context: CallContext): Promise<TokenResponse> {
+    const { database, envelope, issuer, clock, log } = this.#parts;
+    issuer.assertReady();
+    const token = parseRefreshToken(refreshToken);
+    const sealedKey = token === undefined ? undefined : await findSealedKey(database, token.sessionId);
+    if (token === undefined || sealedKey === undefined) throw new AppError('invalid_grant');
+    const sessionKey = envelope.open(sealedKey, sessionContext(token.sessionId));
+    if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
+
+    const now = clock();
+    const presented: Presented = {
+      token,
+      retryKey: idempotencyKey === undefined ? undefined : retryKeyOf(sessionKey, idempotencyKey),
+      redemption: recordOf(token, context, now),
+      now,
+      context,
+    };
+    let outcome = await this.#redeem(presented);
+    // Whoever held the row rolled back; once more is enough, or the database is in trouble.
+    if (outcome.kind === 'again') outcome = await this.#redeem(presented);
+    switch (outcome.kind) {
+      case 'redeemed':
+        return issuer.issue({ ...outcome.session, sessionId: token.sessionId, sessionKey, tokenId: newId(), now });
+      case 'again':
+        throw new AppError('unavailable', { internal: { reason: 'the session kept changing hands' } });
+      case 'reuse':
+        log.warn({ sessionId: token.sessionId, age: outcome.age }, 'session.reuse_detected');
+        throw new AppError('invalid_grant');
+      case 'refused':
+        throw new AppError('invalid_grant');
+    }
+  }
+
+  /** Commits what the presented token leads to. A refusal is a result, not an error: an error would undo the commit. */
+  #redeem(presented: Presented): Promise<Outcome> {
+    const { outbox, idleSeconds, ending } = this.#parts;
+    const { token, now, retryKey = null, redemption } = presented;
+    return ending.announceAfter(async (tx) => {
+      const session = await rotateSession(tx, {
+        sessionId: token.sessionId,
+        presentedGeneration: token.generation,
+        now,
+        idleSeconds,
+        retryKey,
+        redemption,
+      });
+      if (session === undefined) return this.#judge(tx, presented);
+      const byOwner = actingAs(session.accountId, presented);
+      const after = { generation: session.generation };
+      await outbox.append(
+        tx,
+        {
+          type: 'identity.session.refreshed.v1',
+          resourceId: token.sessionId,
+          change: { before: { generation: token.generation }, after },
+        },
+        byOwner,
+      );
+      return { kind: 'redeemed', session };
+    });
+  }
+
+  async #judge(tx: Tx, presented: Presented): Promise<Outcome> {
+    const { token, retryKey, now } = presented;
+    const session = await lockSession(tx, token.sessionId, now);
+    if (session === undefined) return { kind: 'refused' };
+    const standing: Standing = judgeRedemption({
+      presentedGeneration: token.generation,
+      currentGeneration: session.generation,
+      isLive: session.isLive,
+      rotatedAt: session.rotatedAt,
+      isSameRequest: retryKey !== undefined && session.retryKey?.equals(retryKey) === true,
+      now,
+      reuseWindowSeconds: this.#parts.reuseWindowSeconds,
+    });
+    switch (standing.kind) {
+      case 'repeat':
+        return { kind: 'redeemed', session };
+      case 'current':
+        return { kind: 'again' };
+      case 'dead':
+        return { kind: 'refused' };
+      case 'ahead':
+        this.#parts.log.error(
+          { sessionId: token.sessionId, presented: token.generation, current: session.generation },
+          'session.generation_ahead',
+        );
+        return { kind: 'refused' };
+      case 'reuse':
+        await this.#endFamily(tx, { session, presented, age: standing.age });
+        return { kind: 'reuse', age: standing.age };
+    }
+  }
+
+  /** The family, and one event that names both redemptions: the one that was answered and the one that came after. */
+  async #endFamily(
+    tx: Tx,
+    { session, presented, age }: { session: SessionState; presented: Presented; age: 'recent' | 'stale' },
+  ): Promise<void> {
+    const { outbox, ending } = this.#parts;
+    const { token, redemption, now } = presented;
+    await endSession(tx, { sessionId: token.sessionId, accountId: session.accountId, reason: 'reuse', now });
+    const first = session.redemptions.find(({ generation }) => generation === token.generation);
+    await outbox.append(
+      tx,
+      {
+        type: 'identity.session.reuse_detected.v1',
+        resourceId: token.sessionId,
+        outcome: 'denied',
+        reasonCode: age,
+        change: {
+          // Older redemptions than the session remembers are found in the log by session and generation.
+          before: {
+            accountId: session.accountId,
+            generation: session.generation,
+            redemption: first ?? { generation: token.generation },
+          },
+          after: { redemption },
+        },
+      },
+      presented.context,
+    );
+    await ending.revoke(tx, [{ kind: 'session', sessionId: token.sessionId }]);
+  }
+}
+
+function actingAs(accountId: string, { token, context }: Presented): CallContext {
+  return { ...context, actor: { type: 'user', id: accountId, sessionId: token.sessionId } };
+}
+
+function recordOf(token: RefreshToken, context: CallContext, now: Date): RedemptionRecord {
+  return {
+    generation: token.generation,
+    at: now.toISOString(),
+    ip: context.ip ?? null,
+    userAgent: context.userAgent ?? null,
+    correlationId: context.correlationId,
+  };
+}

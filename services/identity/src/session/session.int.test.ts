@@ -1,0 +1,257 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { testKeyPair } from '@prime-nest/testkit/keys';
+import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
+import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
+import { createPublicKey } from 'node:crypto';
+import { jwtVerify } from 'jose';
+import { AccessTokenClaims } from '@prime-nest/contracts/claims';
+import { migrations } from '../migrations/migrate.js';
+import { anonymous, eventsOf, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { listRevocations } from './revocation.store.js';
+
+let nats: TestNats;
+let store: TestDatabase;
+let identity: Fixture;
+
+beforeAll(async () => {
+  [nats, store] = await Promise.all([
+    startTestNats({ streams: false }),
+    createTestDatabase({ service: 'identity', migrations }),
+  ]);
+  identity = await open();
+});
+afterAll(async () => {
+  await identity.close();
+  await Promise.all([nats.stop(), store.drop()]);
+});
+
+function open(env: Record<string, string> = {}): Promise<Fixture> {
+  return openFixture({
+    databaseUrl: store.url,
+    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    keyPair: testKeyPair(),
+    env,
+  });
+}
+
+async function signIn(service: Fixture = identity) {
+  const account = await service.newAccount();
+  const tokens = await service.login.run(account, anonymous('192.0.2.1'));
+  return { account, tokens };
+}
+
+const refresh = (refreshToken: string, idempotencyKey?: string, service: Fixture = identity) =>
+  service.refresh.run({ refreshToken, idempotencyKey }, anonymous('192.0.2.2'));
+
+const isRevoked = async (sessionId: string) => {
+  const { revocations } = await listRevocations(identity.database, new Date());
+  return revocations.some((revocation) => revocation.kind === 'session' && revocation.sessionId === sessionId);
+};
+
+describe('signing in', () => {
+  test('the access token is RS256 at+jwt with exactly the documented claims, and lives 15 minutes', async () => {
+    const { account, tokens } = await signIn();
+    const { payload, protectedHeader } = await jwtVerify(tokens.access_token, createPublicKey(testKeyPair().publicKey));
+    expect(protectedHeader).toEqual({ alg: 'RS256', typ: 'at+jwt', kid: identity.keys.signer().kid });
+    const claims = AccessTokenClaims.parse(payload);
+    expect(claims).toMatchObject({
+      iss: 'prime-nest',
+      aud: 'prime-nest',
+      sub: account.id,
+      sid: tokens.session_id,
+      ver: 1,
+    });
+    expect(claims.exp - claims.iat).toBe(900);
+    expect(tokens).toMatchObject({ token_type: 'Bearer', expires_in: 900, refresh_expires_in: 7 * 86_400 });
+  });
+
+  test('unknown, wrong and inactive answer alike, at the price of one hash each', async () => {
+    const known = await identity.newAccount();
+    const inactive = await identity.newAccount();
+    await identity.management.update({ id: inactive.id, isActive: false }, anonymous());
+    const attempts = [
+      { email: 'nobody@example.org', password: known.password },
+      { email: known.email, password: 'not-the-password-of-it' },
+      { email: inactive.email, password: inactive.password },
+    ];
+    const answers: unknown[] = [];
+    for (const attempt of attempts) {
+      const before = identity.hashCount();
+      const error: unknown = await identity.login.run(attempt, anonymous()).catch((thrown: unknown) => thrown);
+      answers.push({ ...(error as object), hashes: identity.hashCount() - before });
+    }
+    expect(answers[0]).toMatchObject({ code: 'invalid_credentials', details: {}, hashes: 1 });
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[2]).toEqual(answers[0]);
+  });
+
+  test('a session shows where it was opened, and the event is about it', async () => {
+    const { account, tokens } = await signIn();
+    const { data } = await identity.sessions.list(account.id);
+    expect(data).toEqual([
+      expect.objectContaining({ id: tokens.session_id, accountId: account.id, ip: '192.0.2.1', userAgent: 'test/1' }),
+    ]);
+    expect(await eventsOf(identity.database, tokens.session_id)).toEqual([
+      expect.objectContaining({
+        type: 'identity.login.succeeded.v1',
+        actor: { type: 'user', id: account.id, sessionId: tokens.session_id },
+      }),
+    ]);
+  });
+
+  test('one session too many ends the least recently used one, and says so', async () => {
+    const service = await open({ IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '3' });
+    const account = await service.newAccount();
+    const opened = await Promise.all([1, 2, 3].map(() => service.login.run(account, anonymous())));
+    const [kept] = opened;
+    if (kept === undefined) throw new Error('no session');
+    const renewed = await refresh(kept.refresh_token, undefined, service);
+    await Promise.all([1, 2].map(() => service.login.run(account, anonymous())));
+    const { data } = await service.sessions.list(account.id);
+    expect(data).toHaveLength(3);
+    expect(data.map(({ id }) => id)).toContain(renewed.session_id);
+    const ended = opened.filter(({ session_id }) => session_id !== renewed.session_id);
+    for (const { session_id } of ended) {
+      expect(await isRevoked(session_id)).toBe(true);
+      expect((await eventsOf(service.database, session_id)).map(({ reasonCode }) => reasonCode)).toContain(
+        'session_cap',
+      );
+    }
+    await service.close();
+  });
+});
+
+describe('refreshing', () => {
+  test('200 uses of one token at once rotate once, and nothing of the family lives afterwards', async () => {
+    const rounds = 10;
+    for (let round = 0; round < rounds; round++) {
+      const { account, tokens } = await signIn();
+      const results = await Promise.allSettled(Array.from({ length: 200 }, () => refresh(tokens.refresh_token)));
+      const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+      expect(won).toHaveLength(1);
+      expect(
+        new Set(results.flatMap((r) => (r.status === 'rejected' ? [(r.reason as { code: string }).code] : []))),
+      ).toEqual(new Set(['invalid_grant']));
+      expect(await outcomeOf(refresh(won[0]?.refresh_token ?? ''))).toBe('invalid_grant');
+      expect((await identity.sessions.list(account.id)).data).toEqual([]);
+      expect(await isRevoked(tokens.session_id)).toBe(true);
+      const types = (await eventsOf(identity.database, tokens.session_id)).map(({ type }) => type);
+      expect(types).toEqual([
+        'identity.login.succeeded.v1',
+        'identity.session.refreshed.v1',
+        'identity.session.reuse_detected.v1',
+      ]);
+    }
+  });
+
+  test('the same request 100 times over is one rotation with one successor', async () => {
+    const { tokens } = await signIn();
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => refresh(tokens.refresh_token, 'retry-me-please')),
+    );
+    expect(new Set(answers.map(({ refresh_token }) => refresh_token)).size).toBe(1);
+    const next = await refresh(answers[0]?.refresh_token ?? '');
+    expect(next.session_id).toBe(tokens.session_id);
+    const refreshed = (await eventsOf(identity.database, tokens.session_id)).filter(({ type }) =>
+      type.includes('refreshed'),
+    );
+    expect(refreshed).toHaveLength(2);
+  });
+
+  test('a lost answer is had again with the same key, and another key is reuse', async () => {
+    const { tokens } = await signIn();
+    await refresh(tokens.refresh_token, 'first-key');
+    const again = await refresh(tokens.refresh_token, 'first-key');
+    expect(await outcomeOf(refresh(again.refresh_token, 'second-key'))).toBe('ok');
+    expect(await outcomeOf(refresh(again.refresh_token, 'third-key'))).toBe('invalid_grant');
+    expect(await isRevoked(tokens.session_id)).toBe(true);
+  });
+
+  test('reuse leaves one incident that names both redemptions, and other sessions of the account alone', async () => {
+    const { account, tokens } = await signIn();
+    const other = await identity.login.run(account, anonymous());
+    await refresh(tokens.refresh_token);
+    const thief = { ...anonymous('198.51.100.9'), userAgent: 'thief/1' };
+    await outcomeOf(identity.refresh.run({ refreshToken: tokens.refresh_token }, thief));
+    await outcomeOf(identity.refresh.run({ refreshToken: tokens.refresh_token }, thief));
+    const incidents = (await eventsOf(identity.database, tokens.session_id)).filter(({ type }) =>
+      type.includes('reuse'),
+    );
+    expect(incidents).toHaveLength(1);
+    expect(incidents[0]).toMatchObject({
+      reasonCode: 'recent',
+      change: {
+        before: { redemption: { generation: 0, ip: '192.0.2.2', userAgent: 'test/1' } },
+        after: { redemption: { generation: 0, ip: '198.51.100.9', userAgent: 'thief/1' } },
+      },
+    });
+    expect(await outcomeOf(refresh(other.refresh_token))).toBe('ok');
+  });
+
+  test('an older ancestor is reuse as well', async () => {
+    const { tokens } = await signIn();
+    let current = tokens.refresh_token;
+    for (let i = 0; i < 12; i++) current = (await refresh(current)).refresh_token;
+    expect(await outcomeOf(refresh(tokens.refresh_token))).toBe('invalid_grant');
+    expect(await outcomeOf(refresh(current))).toBe('invalid_grant');
+    const [incident] = (await eventsOf(identity.database, tokens.session_id)).filter(({ type }) =>
+      type.includes('reuse'),
+    );
+    expect(incident).toMatchObject({ reasonCode: 'stale', change: { before: { redemption: { generation: 0 } } } });
+  });
+
+  test('inside a reuse window everybody gets the identical successor and nobody is logged out', async () => {
+    const service = await open({ REFRESH_REUSE_WINDOW_SECONDS: '10' });
+    const { tokens } = await signIn(service);
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => refresh(tokens.refresh_token, undefined, service)),
+    );
+    expect(new Set(answers.map(({ refresh_token }) => refresh_token)).size).toBe(1);
+    expect(await outcomeOf(refresh(answers[0]?.refresh_token ?? '', undefined, service))).toBe('ok');
+    await service.close();
+  });
+
+  test('a forged or altered token changes nothing', async () => {
+    const { tokens } = await signIn();
+    const flipped = tokens.refresh_token.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    for (const forged of ['', 'rt1_', flipped, `${tokens.refresh_token}A`, tokens.access_token]) {
+      expect(await outcomeOf(refresh(forged))).toBe('invalid_grant');
+    }
+    expect(await outcomeOf(refresh(tokens.refresh_token))).toBe('ok');
+  });
+});
+
+describe('ending sessions', () => {
+  test('an ended session refreshes no more, is on the list for gateways, and ending it again is no error', async () => {
+    const { account, tokens } = await signIn();
+    const session = { accountId: account.id, sessionId: tokens.session_id, reason: 'logout' } as const;
+    await identity.ending.one(session, anonymous());
+    await identity.ending.one(session, anonymous());
+    expect(await outcomeOf(refresh(tokens.refresh_token))).toBe('invalid_grant');
+    expect(await isRevoked(tokens.session_id)).toBe(true);
+    const other = await identity.newAccount();
+    expect(await outcomeOf(identity.ending.one({ ...session, accountId: other.id }, anonymous()))).toBe('not_found');
+  });
+
+  test('ending all ends every one of the account and none of another', async () => {
+    const { account, tokens } = await signIn();
+    const second = await identity.login.run(account, anonymous());
+    const stranger = await signIn();
+    expect(await identity.ending.all({ accountId: account.id, reason: 'logout_all' }, anonymous())).toBe(2);
+    for (const { refresh_token } of [tokens, second])
+      expect(await outcomeOf(refresh(refresh_token))).toBe('invalid_grant');
+    expect(await outcomeOf(refresh(stranger.tokens.refresh_token))).toBe('ok');
+  });
+
+  test('revocations are numbered without a gap however many end at once', async () => {
+    const before = (await listRevocations(identity.database, new Date())).sequence;
+    const signedIn = await Promise.all(Array.from({ length: 20 }, () => signIn()));
+    await Promise.all(
+      signedIn.map(({ account, tokens }) =>
+        identity.ending.one({ accountId: account.id, sessionId: tokens.session_id, reason: 'logout' }, anonymous()),
+      ),
+    );
+    const after = await listRevocations(identity.database, new Date());
+    expect(after.sequence - before).toBe(20);
+  });
+});
