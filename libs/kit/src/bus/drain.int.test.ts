@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { RpcContracts } from '@prime-nest/contracts/rpc';
+import { startNats } from '@prime-nest/devstack/provider-nats';
+import { controllable } from '@prime-nest/testkit/controllable';
+import type { TestServer } from '@prime-nest/testkit/controllable';
+import { eventually } from '@prime-nest/testkit/eventually';
+import { runFolder } from '@prime-nest/testkit/test-run';
+import { z } from 'zod';
+import { serviceContext } from '../context.js';
+import { silentLogger } from '../log.js';
+import { createBusClient } from './client.js';
+import { connectBus } from './connection.js';
+
+const contracts = {
+  'demo.thing.work.v1': { request: z.strictObject({ ms: z.int() }), response: z.object({ pid: z.int() }), errors: [], timeoutMs: 5_000 },
+} as const satisfies RpcContracts;
+
+const fixture = path.resolve(import.meta.dirname, '..', '..', 'test-fixtures', 'demo-service.mjs');
+let nats: TestServer;
+
+beforeAll(async () => {
+  const dataDir = await runFolder('kit-drain');
+  nats = await controllable((port) => startNats({ dataDir, port, env: { ...process.env, NATS_URL: undefined } }));
+});
+afterAll(() => nats.stop());
+
+interface Replica {
+  readonly pid: number;
+  stop(): Promise<number | null>;
+}
+
+async function startReplica(): Promise<Replica> {
+  const env = { ...process.env, NATS_URL: `nats://127.0.0.1:${String(nats.port)}` };
+  const child = spawn(process.execPath, [fixture], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-4_000)));
+  const exit = new Promise<number | null>((resolve) => {
+    child.on('close', (code) => {
+      resolve(code);
+    });
+  });
+  await eventually(() => output.includes('health.listening'));
+  return {
+    pid: child.pid ?? 0,
+    stop: () => {
+      child.kill('SIGTERM');
+      return exit;
+    },
+  };
+}
+
+/** Guards "SIGTERM loses no request": a deployment must be invisible to callers. */
+test('rolling restarts of two replicas under load lose no request', async () => {
+  const connection = await connectBus({ servers: `nats://127.0.0.1:${String(nats.port)}`, name: 'caller', log: silentLogger() });
+  const client = createBusClient({ connection, contracts, log: silentLogger() });
+  const context = serviceContext('caller');
+  const replicas = [await startReplica(), await startReplica()];
+  const servedBy = new Map<number, number>();
+  const lost: unknown[] = [];
+  let isDone = false;
+  let sent = 0;
+  const worker = async () => {
+    while (!isDone) {
+      sent++;
+      try {
+        const { pid } = await client.call('demo.thing.work.v1', { ms: 1 + (sent % 20) }, context);
+        servedBy.set(pid, (servedBy.get(pid) ?? 0) + 1);
+      } catch (error) {
+        lost.push(error);
+      }
+    }
+  };
+  const workers = Array.from({ length: 48 }, worker);
+  const exits: (number | null)[] = [];
+  for (let round = 0; round < 4; round++) {
+    const next = await startReplica();
+    const old = replicas.shift();
+    if (old === undefined) throw new Error('no replica');
+    // It is working when it is told to stop, otherwise the round proves nothing.
+    await eventually(() => (servedBy.get(old.pid) ?? 0) > 20);
+    exits.push(await old.stop());
+    replicas.push(next);
+  }
+  isDone = true;
+  await Promise.all(workers);
+  for (const replica of replicas) exits.push(await replica.stop());
+  await connection.close();
+  const answered = [...servedBy.values()].reduce((sum, n) => sum + n, 0);
+  expect({ lost: lost.length, answered, exits }).toEqual({ lost: 0, answered: sent, exits: [0, 0, 0, 0, 0, 0] });
+  expect(servedBy.size).toBe(6);
+  process.stdout.write(`requests through 6 graceful stops: ${String(sent)}, lost: ${String(lost.length)}\n`);
+});
