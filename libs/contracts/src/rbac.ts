@@ -45,6 +45,8 @@ export const Role = z.object({
   name: z.string(),
   description: z.string(),
   isActive: z.boolean(),
+  /** Every new permission is granted to this role in the mutation that creates it, so that somebody can pass it on. */
+  receivesNewPermissions: z.boolean(),
   version: z.int(),
   createdAt: Instant,
   updatedAt: Instant,
@@ -54,12 +56,34 @@ export const RoleWithPermissions = Role.extend({ permissions: z.array(z.object({
 export type RoleWithPermissions = z.infer<typeof RoleWithPermissions>;
 
 /**
- * How a mutation took effect: every decision sent after this answer is made at `revision` or later. `barrierMs` is
- * how long the answer waited until that was true on every replica.
+ * How a mutation took effect: every decision sent after this answer is made at `revision` or later, by every replica.
+ * `acked` replicas have applied it; the leases of `fenced` ones have ended, so that they cannot decide before they
+ * have caught up. `barrierMs` is how long the answer waited for that. `none` is the answer of a dry run.
  */
-export const Effect = z.object({ revision: Revision, barrierMs: z.number() });
+export const Effect = z.object({
+  revision: Revision,
+  effective: z.enum(['all', 'none']),
+  barrierMs: z.number(),
+  acked: z.array(Id),
+  fenced: z.array(Id),
+});
 export type Effect = z.infer<typeof Effect>;
+
+const Pair = z.object({ principalId: Id, permission: z.string() });
+/** What a dry run found: who would gain and lose what. The counts are exact; the lists end at 1,000 entries. */
+export const Preview = z.object({
+  gained: z.array(Pair),
+  lost: z.array(Pair),
+  gainedCount: z.int(),
+  lostCount: z.int(),
+});
+export type Preview = z.infer<typeof Preview>;
+
 const changed = <T extends z.ZodRawShape>(shape: T) => z.object({ ...shape, effect: Effect });
+/** Of a mutation that can be tried: with `dryRun` everything is checked and answered, and nothing is written. */
+const tried = <T extends z.ZodRawShape>(shape: T) =>
+  z.object({ ...shape, effect: Effect, preview: Preview.optional() });
+const dryRun = z.boolean().default(false);
 
 export const Check = z.strictObject({ principalId: Id, permission: PermissionName });
 export type Check = z.infer<typeof Check>;
@@ -89,9 +113,9 @@ export const rbacRpc = {
     errors: [],
     timeoutMs: 1000,
   },
-  /** The roles that grant, or why nothing does, at the stated revision. */
+  /** The roles that grant, or why nothing does: now, or as it was at an earlier revision (`not_found` beyond head). */
   'rbac.access.explain.v1': {
-    request: Check,
+    request: Check.extend({ atRevision: Revision.optional() }),
     response: z.object({
       revision: Revision,
       decision: Decision,
@@ -101,32 +125,58 @@ export const rbacRpc = {
         z.object({ roleId: Id, roleName: z.string(), reason: z.enum(['role_inactive', 'no_grant', 'expired']) }),
       ),
     }),
+    errors: ['not_found'],
+    timeoutMs: 1000,
+  },
+  /** How fast and how surely changes take effect now: the replicas that decide, and the longest a mutation may wait. */
+  'rbac.guarantee.get.v1': {
+    request: z.strictObject({}),
+    response: z.object({
+      revision: Revision,
+      leaseMs: z.int(),
+      heartbeatMs: z.int(),
+      /** The bound of `barrierMs`, whatever happens to the replicas. */
+      barrierMsMax: z.number(),
+      members: z.array(
+        z.object({ id: Id, leaseLeftMs: z.number(), isLive: z.boolean(), ackedRevision: Revision, startedAt: Instant }),
+      ),
+    }),
     errors: [],
     timeoutMs: 1000,
   },
+  /** Of a principal without any record: active, no roles, no permissions. */
   'rbac.principal.get.v1': {
     request: z.strictObject({ principalId: Id }),
     response: z.object({
       principalId: Id,
       isActive: z.boolean(),
-      roles: z.array(z.object({ id: Id, name: z.string(), isActive: z.boolean() })),
+      /** Also those that have ended and grant nothing any more; `expiresAt` is absent when there is no end. */
+      roles: z.array(z.object({ id: Id, name: z.string(), isActive: z.boolean(), expiresAt: Instant.optional() })),
       permissions: z.array(z.string()),
       revision: Revision,
     }),
     errors: [],
     timeoutMs: 1000,
   },
-  /** Replaces all roles of the principal. An unknown role id changes nothing. */
+  /**
+   * Replaces all roles of the principal. An unknown role id changes nothing. `expiresAt` (role id → instant) ends
+   * some of the assignments by themselves; a right that ends can be used but not given on.
+   */
   'rbac.principal.replace_roles.v1': {
-    request: z.strictObject({ principalId: Id, roleIds: z.array(Id).max(200) }),
-    response: changed({ roles: z.array(z.object({ id: Id, name: z.string() })) }),
+    request: z.strictObject({
+      principalId: Id,
+      roleIds: z.array(Id).max(200),
+      expiresAt: z.record(Id, Instant).optional(),
+      dryRun,
+    }),
+    response: tried({ roles: z.array(z.object({ id: Id, name: z.string(), expiresAt: Instant.optional() })) }),
     errors: ['forbidden', 'reference_missing', 'escalation_refused', 'last_administrator'],
     timeoutMs: 4000,
   },
   /** An inactive principal is denied everything, whatever roles it holds. */
   'rbac.principal.set_active.v1': {
-    request: z.strictObject({ principalId: Id, isActive: z.boolean() }),
-    response: changed({}),
+    request: z.strictObject({ principalId: Id, isActive: z.boolean(), dryRun }),
+    response: tried({}),
     errors: ['forbidden', 'last_administrator', 'escalation_refused'],
     timeoutMs: 4000,
   },
@@ -154,22 +204,23 @@ export const rbacRpc = {
       description: Description.default(''),
       isActive: z.boolean().default(true),
       version,
+      dryRun,
     }),
-    response: changed({ role: Role }),
+    response: tried({ role: Role }),
     errors: ['forbidden', 'not_found', 'name_taken', 'version_conflict', 'escalation_refused', 'last_administrator'],
     timeoutMs: 4000,
   },
-  /** Refused with `in_use` while any principal holds the role. */
+  /** Refused with `in_use` while any principal holds the role, and for a role that receives new permissions. */
   'rbac.role.delete.v1': {
-    request: z.strictObject({ id: Id, version }),
-    response: changed({}),
+    request: z.strictObject({ id: Id, version, dryRun }),
+    response: tried({}),
     errors: ['forbidden', 'not_found', 'in_use', 'version_conflict', 'last_administrator'],
     timeoutMs: 4000,
   },
   /** Replaces the whole set of permissions of the role. */
   'rbac.role.replace_permissions.v1': {
-    request: z.strictObject({ id: Id, permissionIds: z.array(Id).max(5000), version }),
-    response: changed({ role: RoleWithPermissions }),
+    request: z.strictObject({ id: Id, permissionIds: z.array(Id).max(5000), version, dryRun }),
+    response: tried({ role: RoleWithPermissions }),
     errors: [
       'forbidden',
       'not_found',
@@ -240,16 +291,19 @@ export const rbacRpc = {
     errors: ['forbidden', 'not_found', 'version_conflict'],
     timeoutMs: 4000,
   },
-  /** Refused with `in_use` while any role grants it. */
+  /** Refused with `in_use` while any role grants it, roles that receive every new permission not counted. */
   'rbac.permission.delete.v1': {
     request: z.strictObject({ id: Id, version }),
     response: changed({}),
-    errors: ['forbidden', 'not_found', 'in_use', 'version_conflict'],
+    errors: ['forbidden', 'not_found', 'in_use', 'version_conflict', 'last_administrator'],
     timeoutMs: 4000,
   },
 } as const satisfies RpcContracts;
 
-/** Tells the other rbac replicas that the policy moved. It only hastens; no promise rests on it. */
+/** Between the replicas of rbac. They only hasten; no promise rests on their arrival. */
 export const rbacNotify = {
+  /** The policy moved. */
   'notify.rbac.revision.v1': z.object({ revision: Revision }),
+  /** A replica has applied everything up to `revision` and decides by nothing older. */
+  'notify.rbac.applied.v1': z.object({ memberId: Id, revision: Revision }),
 } as const;

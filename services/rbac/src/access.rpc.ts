@@ -1,0 +1,41 @@
+import { Controller, Inject } from '@nestjs/common';
+import { rbacRpc } from '@prime-nest/contracts/rbac';
+import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
+import { createRpc } from '@prime-nest/kit/bus/server';
+import { decide } from './policy/decide.js';
+import { explain } from './policy/explain.js';
+import type { HistoryStore } from './policy/history.store.js';
+import type { Replica } from './policy/replica.store.js';
+import { HISTORY, REPLICA } from './tokens.js';
+
+const Rpc = createRpc(rbacRpc);
+type Request<S extends keyof typeof rbacRpc> = RpcParsed<typeof rbacRpc, S>;
+type Response<S extends keyof typeof rbacRpc> = RpcResponse<typeof rbacRpc, S>;
+
+@Controller()
+export class AccessRpc {
+  constructor(
+    @Inject(REPLICA) private readonly replica: Replica,
+    @Inject(HISTORY) private readonly history: HistoryStore,
+  ) {}
+
+  @Rpc('rbac.access.decide.v1')
+  async decide(request: Request<'rbac.access.decide.v1'>): Promise<Response<'rbac.access.decide.v1'>> {
+    const { snapshot, nowMs } = await this.replica.fresh(request.minRevision);
+    const decisions = request.checks.map((check) => decide(snapshot, check, nowMs));
+    return { revision: snapshot.revision, decisions };
+  }
+
+  @Rpc('rbac.access.explain.v1')
+  async explain({
+    atRevision,
+    ...check
+  }: Request<'rbac.access.explain.v1'>): Promise<Response<'rbac.access.explain.v1'>> {
+    if (atRevision === undefined) {
+      const { snapshot, nowMs } = await this.replica.fresh();
+      return explain(snapshot, check, nowMs);
+    }
+    const { snapshot, atMs } = await this.history.policyAt(atRevision);
+    return explain(snapshot, check, atMs);
+  }
+}

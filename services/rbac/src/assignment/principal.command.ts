@@ -1,0 +1,104 @@
+import type { CallContext } from '@prime-nest/contracts/context';
+import type { rbacRpc } from '@prime-nest/contracts/rbac';
+import type { RpcParsed } from '@prime-nest/contracts/rpc';
+import type { DeltaStep } from '../policy/delta.js';
+import type { Mutated, Mutation, Mutator } from '../policy/mutate.command.js';
+import { assignmentsOf } from '../policy/snapshot.js';
+import { putPrincipal, replaceAssignments } from './assignment.store.js';
+import {
+  type AssignedRole,
+  type Assignment,
+  type Wish,
+  assignedRoles,
+  isSameAssignment,
+  wantedAssignments,
+} from './assignment.js';
+
+type Request<V extends 'replace_roles' | 'set_active'> = RpcParsed<typeof rbacRpc, `rbac.principal.${V}.v1`>;
+
+/** Who holds which roles, and who may act at all. */
+export class PrincipalCommands {
+  readonly #mutator: Mutator;
+
+  constructor({ mutator }: { mutator: Mutator }) {
+    this.#mutator = mutator;
+  }
+
+  /** Throws `reference_missing` for an unknown role, with nothing changed. */
+  replaceRoles({ dryRun, ...wish }: Request<'replace_roles'>, context: CallContext): Promise<Mutated<AssignedRole[]>> {
+    return this.#mutator.run({
+      op: 'principal.replace_roles',
+      needs: ['users:assign_roles'],
+      context,
+      isDryRun: dryRun,
+      write: writeRoles(wish),
+    });
+  }
+
+  /** Changes nothing for a principal that is in this state already. */
+  setActive(
+    { principalId, isActive, dryRun }: Request<'set_active'>,
+    context: CallContext,
+  ): Promise<Mutated<undefined>> {
+    return this.#mutator.run({
+      op: isActive ? 'principal.activate' : 'principal.deactivate',
+      needs: isActive ? ['users:edit', 'users:create'] : ['users:edit', 'users:delete'],
+      context,
+      isDryRun: dryRun,
+      write: async ({ tx, policy }) => {
+        const before = policy.principals.get(principalId);
+        if (before?.isActive === isActive) return { result: undefined, delta: [] };
+        await putPrincipal(tx, principalId, isActive);
+        return {
+          result: undefined,
+          delta: [putStep({ principalId, isActive, assignments: assignmentsOf(policy, principalId) })],
+          event: {
+            type: isActive ? 'rbac.principal.activated.v1' : 'rbac.principal.deactivated.v1',
+            resourceId: principalId,
+            change: { before: { isActive: before?.isActive ?? null }, after: { isActive } },
+          },
+        };
+      },
+    });
+  }
+}
+
+/** Writes the roles of a principal, which is active when it is new: for the command and for the seed. */
+export function writeRoles({
+  principalId,
+  ...wish
+}: Wish & { principalId: string }): Mutation<AssignedRole[]>['write'] {
+  return async ({ tx, policy, nowMs }) => {
+    const before = assignmentsOf(policy, principalId);
+    const wanted = wantedAssignments(policy, wish, nowMs);
+    const result = assignedRoles(policy, wanted);
+    const known = policy.principals.get(principalId);
+    if (known !== undefined && isSameAssignment(before, wanted)) return { result, delta: [] };
+    const isActive = known?.isActive ?? true;
+    await putPrincipal(tx, principalId, isActive);
+    const stored = wanted.map(({ roleId, expiresAtMs }) => ({
+      roleId,
+      expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
+    }));
+    await replaceAssignments(tx, principalId, stored);
+    const shown = (roles: readonly AssignedRole[]) => ({ roles: roles.map(withoutState) });
+    return {
+      result,
+      delta: [putStep({ principalId, isActive, assignments: wanted })],
+      event: {
+        type: 'rbac.principal.roles_replaced.v1',
+        resourceId: principalId,
+        change: { before: shown(assignedRoles(policy, before)), after: shown(result) },
+      },
+    };
+  };
+}
+
+function putStep(to: { principalId: string; isActive: boolean; assignments: readonly Assignment[] }): DeltaStep {
+  const roles = to.assignments.map((one) => ({ id: one.roleId, expiresAtMs: one.expiresAtMs }));
+  return { op: 'principal.put', id: to.principalId, isActive: to.isActive, roles };
+}
+
+function withoutState({ id, name, expiresAt }: AssignedRole): object {
+  return { id, name, ...(expiresAt === undefined ? {} : { expiresAt }) };
+}

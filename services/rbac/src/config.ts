@@ -1,0 +1,55 @@
+import { loadConfig, type Environment } from '@prime-nest/kit/config';
+import {
+  type BaseEnv,
+  type DatabaseEnv,
+  type NatsEnv,
+  baseKeys,
+  databaseKeys,
+  natsKeys,
+} from '@prime-nest/kit/config-keys';
+import Joi from 'joi';
+
+export interface RbacEnv extends BaseEnv, NatsEnv {
+  readonly RBAC_LEASE_MS: number;
+  readonly RBAC_HEARTBEAT_MS: number;
+}
+export type RbacConfig = RbacEnv & DatabaseEnv<'RBAC'>;
+
+export const rbacEnv = Joi.object({
+  ...baseKeys,
+  ...natsKeys,
+  ...databaseKeys('RBAC'),
+  RBAC_LEASE_MS: Joi.number()
+    .integer()
+    .min(200)
+    .max(3_000)
+    .default(2_000)
+    .unit('milliseconds')
+    .description('How long a replica may decide without asking; a mutation waits at most this long for a dead one.'),
+  RBAC_HEARTBEAT_MS: Joi.number()
+    .integer()
+    .min(20)
+    .max(1_000)
+    .less(Joi.ref('RBAC_LEASE_MS', { adjust: (leaseMs: number) => leaseMs / 2 }))
+    .default(400)
+    .unit('milliseconds')
+    .description('How often a replica renews its lease; less than half of RBAC_LEASE_MS, so that one may be lost.'),
+});
+
+const prefixes = ['RBAC_'];
+
+export function readRbacConfig(env: Environment): RbacConfig {
+  return loadConfig<RbacConfig>({ service: 'rbac', schema: rbacEnv, env, prefixes });
+}
+
+/** Keys of the entry points that only talk to the database: the others may be absent. */
+const storageEnv = Joi.object({ ...baseKeys, ...databaseKeys('RBAC') });
+export type RbacStorageConfig = BaseEnv & DatabaseEnv<'RBAC'>;
+
+/** The part of the configuration that `migrate` and `seed` need. Variables of the rest of the service are accepted. */
+export function readRbacStorageConfig(env: Environment): RbacStorageConfig {
+  const own = Object.fromEntries(
+    Object.entries(env).filter(([name]) => !name.startsWith('NATS_') && !/^RBAC_(LEASE|HEARTBEAT)_MS$/.test(name)),
+  );
+  return loadConfig<RbacStorageConfig>({ service: 'rbac', schema: storageEnv, env: own, prefixes });
+}

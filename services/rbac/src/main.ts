@@ -1,0 +1,74 @@
+import { rbacRpc } from '@prime-nest/contracts/rbac';
+import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { systemClock } from '@prime-nest/kit/clock';
+import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
+import { startHealth } from '@prime-nest/kit/health';
+import { newId } from '@prime-nest/kit/ids';
+import { runService } from '@prime-nest/kit/lifecycle';
+import { createLogger } from '@prime-nest/kit/log';
+import { createOutbox } from '@prime-nest/kit/outbox/outbox';
+import { startRelay } from '@prime-nest/kit/outbox/relay';
+import { serveRpc } from '@prime-nest/kit/serve';
+import { readRbacConfig } from './config.js';
+import { rbacMigrations } from './migrations/list.js';
+import { connectFleet } from './policy/fleet.consumer.js';
+import { createPolicy, systemClocks } from './policy/policy.module.js';
+import { RbacModule } from './rbac.module.js';
+
+const service = 'rbac';
+
+runService({
+  service,
+  start: async (life) => {
+    const config = readRbacConfig(process.env);
+    const log = createLogger({ service, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
+    life.configure({ log, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS });
+    const ssl = databaseSsl(config);
+    if (config.RBAC_DB_MIGRATE_ON_START) {
+      const url = config.RBAC_DB_MIGRATION_URL ?? config.RBAC_DB_URL;
+      await runMigrations({ url, schema: service, migrations: [...rbacMigrations], ssl, log });
+    }
+    const database = await openDatabase({
+      url: config.RBAC_DB_URL,
+      schema: service,
+      entities: [],
+      ssl,
+      poolMax: config.DB_POOL_MAX,
+      log,
+      applicationName: service,
+    });
+    life.onStop('database', () => database.close());
+    const connection = await connectBus({
+      servers: config.NATS_URL,
+      user: config.NATS_USER,
+      password: config.NATS_PASSWORD,
+      tls: busTls(config),
+      name: service,
+      log,
+    });
+    life.onStop('bus', () => connection.drain());
+
+    const outbox = createOutbox({ service, clock: systemClock });
+    const guarantee = { leaseMs: config.RBAC_LEASE_MS, heartbeatMs: config.RBAC_HEARTBEAT_MS };
+    const fleet = connectFleet(connection, log);
+    const policy = createPolicy({ database, outbox, log, memberId: newId(), guarantee, clocks: systemClocks, fleet });
+    await policy.start();
+    life.onStop('policy', () => policy.stop());
+
+    const relay = startRelay({ database, connection, source: service, log });
+    outbox.onCommitted(() => {
+      relay.wake();
+    });
+    life.onStop('relay', () => relay.stop());
+    const module = RbacModule.with({ database, replica: policy.replica, mutator: policy.mutator, guarantee });
+    const { server } = await serveRpc({ service, module, connection, contracts: rbacRpc, log, life });
+    const checks = {
+      database: () => database.ping(),
+      bus: () => busHealth(connection).check(),
+      rpc: () => server.check(),
+      policy: () => policy.replica.check(),
+      fleet: () => fleet.check(),
+    };
+    await startHealth({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks, log, life });
+  },
+});

@@ -1,0 +1,80 @@
+import type { Database } from '@prime-nest/kit/database';
+import type { Logger } from '@prime-nest/kit/log';
+import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { Barrier } from './barrier.command.js';
+import type { Fleet } from './fleet.consumer.js';
+import type { Guarantee } from './guarantee.js';
+import { Heartbeat } from './heartbeat.job.js';
+import { type Clocks, Lease } from './lease.js';
+import { Mutator } from './mutate.command.js';
+import { Replica } from './replica.store.js';
+
+export interface PolicyParts {
+  readonly database: Database;
+  readonly outbox: Outbox;
+  readonly log: Logger;
+  /** New for every process: an acknowledgement of an earlier life must not count for this one. */
+  readonly memberId: string;
+  readonly guarantee: Guarantee;
+  readonly clocks: Clocks;
+  readonly fleet: Fleet;
+}
+
+export interface Policy {
+  readonly replica: Replica;
+  readonly mutator: Mutator;
+  readonly heartbeat: Heartbeat;
+  /** Listens, compiles, and takes the first lease. Serve afterwards. */
+  start(): Promise<void>;
+  /** Gives the lease back. Call it when no question is answered any more. */
+  stop(): Promise<void>;
+}
+
+export const systemClocks: Clocks = { monoMs: () => performance.now(), wallMs: () => Date.now() };
+
+/** Puts one process's share of the policy together: its replica, its lease, and its way to change things. */
+export function createPolicy(parts: PolicyParts): Policy {
+  const { database, outbox, log, memberId, guarantee, clocks, fleet } = parts;
+  const lease = new Lease(guarantee.leaseMs);
+  const replica = new Replica({ database, clocks, log, lease });
+  const barrier = new Barrier({ database, clocks, announce: (revision) => fleet.tellRevision(revision) });
+  const heartbeat = new Heartbeat({ database, replica, lease, clocks, log, memberId, ...guarantee });
+  replica.onInstalled((revision) => {
+    barrier.noteApplied(memberId, revision);
+    fleet.tellApplied(memberId, revision);
+  });
+  return {
+    replica,
+    heartbeat,
+    mutator: new Mutator({ database, replica, outbox, barrier }),
+    start: async () => {
+      await fleet.listen({
+        onRevision: (revision) => replica.advanceTo(revision),
+        onApplied: (member, revision) => {
+          barrier.noteApplied(member, revision);
+        },
+      });
+      await replica.load();
+      await heartbeat.start();
+    },
+    stop: async () => {
+      await fleet.stop();
+      await heartbeat.stop();
+    },
+  };
+}
+
+/**
+ * What the seed changes the policy with. It holds no lease and decides nothing, and nobody waits for it: it only
+ * gives, and replicas learn of it with their next heartbeat.
+ */
+export async function createSeedMutator(parts: Pick<PolicyParts, 'database' | 'outbox' | 'log'>): Promise<Mutator> {
+  const replica = new Replica({ ...parts, clocks: systemClocks });
+  await replica.load();
+  const barrier = {
+    liveMembers: () => Promise.resolve(new Map<string, number>()),
+    wait: (revision: number) =>
+      Promise.resolve({ revision, effective: 'none' as const, barrierMs: 0, acked: [], fenced: [] }),
+  };
+  return new Mutator({ ...parts, replica, barrier });
+}
