@@ -6,7 +6,7 @@ import { bootstrapRoles, rolePasswords } from '@prime-nest/devstack/bootstrap';
 import type { RolePasswords } from '@prime-nest/devstack/bootstrap';
 import { startPostgres } from '@prime-nest/devstack/postgres-server';
 
-const prefix = 'prime-nest-test-';
+const prefix = 'prime-nest-testkit-';
 
 /** The roles' passwords on a test server: known, because nothing on it is worth a secret. */
 export const testPasswords: RolePasswords = rolePasswords((role) => `test-only-${role}`);
@@ -54,7 +54,7 @@ export async function runFolder(name: string): Promise<string> {
 function removeAbandonedFolders(): void {
   for (const entry of readdirSync(os.tmpdir()).filter((name) => name.startsWith(prefix))) {
     const pid = Number(entry.slice(prefix.length).split('-')[0]);
-    if (!isAlive(pid)) rmSync(path.join(os.tmpdir(), entry), { recursive: true, force: true });
+    if (Number.isInteger(pid) && !isAlive(pid)) rmSync(path.join(os.tmpdir(), entry), { recursive: true, force: true });
   }
 }
 

@@ -58,7 +58,8 @@ export function serviceUrls(
   superuserUrl: string,
   { database, passwords }: BootstrapOptions,
 ): Readonly<Record<(typeof databaseServices)[number], ServiceUrls>> {
-  const as = (role: DatabaseRole): string => databaseUrl(superuserUrl, database, { user: role, password: passwords[role] });
+  const as = (role: DatabaseRole): string =>
+    databaseUrl(superuserUrl, database, { user: role, password: passwords[role] });
   return {
     identity: { url: as('identity'), migrationUrl: as('identity_owner') },
     rbac: { url: as('rbac'), migrationUrl: as('rbac_owner') },

@@ -19,6 +19,8 @@ export interface DebianPackage {
 export interface FetchContext {
   readonly env: Env;
   readonly announce: (line: string) => void;
+  /** Looks only: nothing is fetched. */
+  readonly dryRun?: boolean;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface FetchContext {
  */
 export async function debianPackage(
   wanted: DebianPackage,
-  { env, announce }: FetchContext,
+  { env, announce, dryRun }: FetchContext,
 ): Promise<{ file: string } | { why: string }> {
   if (process.platform !== 'linux') return { why: 'not a Linux machine' };
   if (env['DEVSTACK_FETCH'] === '0') return { why: 'DEVSTACK_FETCH=0' };
@@ -37,6 +39,7 @@ export async function debianPackage(
     const works = await run(tool, ['--version'], { env: childEnv }).catch(() => undefined);
     if (works === undefined) return { why: `no ${tool} on this machine` };
   }
+  if (dryRun === true) return { why: `would be fetched: ${wanted.name}` };
   const cache = cacheFolder(env);
   announce(
     `${wanted.program} not found: fetching Debian package ${wanted.name} into ${cache} ` +

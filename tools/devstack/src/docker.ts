@@ -54,7 +54,8 @@ export async function startContainer(source: Source & { kind: 'docker' }, o: Con
     description: `${o.name} (${source.version})`,
     ...(busy === undefined ? {} : { busyPort: busy }),
     exited: child.exited,
-    signal: (signal) => void run('docker', ['kill', '--signal', signal, container], { env: { ...process.env, ...o.env } }),
+    signal: (signal) =>
+      void run('docker', ['kill', '--signal', signal, container], { env: { ...process.env, ...o.env } }),
     stop: async () => void (await child.stop('SIGTERM', 15_000)),
   };
 }
@@ -68,7 +69,10 @@ export interface ContainerPostgres {
   readonly logFile?: string;
 }
 
-export async function dockerPostgres(source: Source & { kind: 'docker' }, o: ContainerPostgres): Promise<RunningServer> {
+export async function dockerPostgres(
+  source: Source & { kind: 'docker' },
+  o: ContainerPostgres,
+): Promise<RunningServer> {
   await mkdir(o.dataDir, { recursive: true });
   const url = (port: number): string => `postgres://postgres:${o.password}@127.0.0.1:${port}/postgres`;
   return startContainer(source, {
@@ -93,4 +97,3 @@ export function asOwner(): string[] {
   const uid = process.getuid?.();
   return uid === undefined ? [] : ['--user', `${uid}:${process.getgid?.() ?? uid}`];
 }
-

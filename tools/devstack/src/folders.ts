@@ -17,6 +17,11 @@ export function homeFolder(env: Env): string {
   return path.resolve(env['PRIME_NEST_HOME'] ?? path.join(repositoryRoot, '.prime-nest'));
 }
 
+/** Where a service's programs are: `services/<name>` in the repository, or in the folder `DEVSTACK_SERVICES` names. */
+export function serviceFolder(service: string, env: Env): string {
+  return path.join(env['DEVSTACK_SERVICES'] ?? path.join(repositoryRoot, 'services'), service);
+}
+
 export interface ServerUser {
   readonly uid: number;
   readonly gid: number;
@@ -49,6 +54,12 @@ export async function isReachable(folder: string, user: ServerUser): Promise<boo
 export async function reachableFolder(folder: string, user: ServerUser | undefined): Promise<string> {
   if (user === undefined || (await isReachable(path.dirname(folder), user))) return folder;
   return standInFolder(folder);
+}
+
+/** Creates the folder so that `user` can reach it, where only the folder itself may be in the way. */
+export async function makeReachable(folder: string, user: ServerUser): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  if (!(await isReachable(folder, user))) await chmod(folder, 0o711);
 }
 
 /** The stand-in's path alone; nothing is created. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { dockerPostgres } from './docker.js';
-import { makeFolder, reachableFolder, serverUser } from './folders.js';
+import { makeFolder, makeReachable, reachableFolder, serverUser } from './folders.js';
 import type { Env } from './folders.js';
 import { UnusableSource, climb } from './ladder.js';
 import type { Source } from './ladder.js';
@@ -14,6 +14,7 @@ import { dataFolderVersion, majorVersion, postgresLadder } from './provider-post
 import { firstLine } from './rungs.js';
 import { externalServer, launch } from './server.js';
 import type { RunningServer } from './server.js';
+import { FinalError } from './wait.js';
 
 const run = promisify(execFile);
 const superuser = 'postgres';
@@ -46,9 +47,12 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Runn
 async function start(source: Source, options: StartPostgresOptions, env: Env): Promise<RunningServer> {
   if (source.kind === 'url') return externalServer(source.url, 5432, 'PostgreSQL (DATABASE_URL)');
   await mkdir(path.dirname(options.dataDir), { recursive: true });
-  const password = await superuserPassword(options.dataDir);
+  const { password, isNew } = await superuserPassword(options.dataDir);
   if (source.kind === 'docker') return dockerPostgres(source, { ...options, env, password });
-  const dataDir = await initialised(source, options, password);
+  const dataDir = await reachableFolder(options.dataDir, serverUser());
+  // A stand-in of a home that was deleted by hand: data whose passwords and keys are gone.
+  if (isNew && dataDir !== options.dataDir) await rm(dataDir, { recursive: true, force: true });
+  await initialise(source, dataDir, password, options.fast);
   const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=300'];
   if (options.fast) settings.push('fsync=off', 'synchronous_commit=off', 'full_page_writes=off');
   const url = (port: number): string => `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`;
@@ -81,22 +85,21 @@ async function start(source: Source, options: StartPostgresOptions, env: Env): P
   };
 }
 
-/** The data folder, made by `initdb` when it is new. Another major version's data is left alone. */
-async function initialised(source: Source & { kind: 'binary' }, options: StartPostgresOptions, password: string) {
+/** Makes the data folder when it is new. Another major version's data is left alone. */
+async function initialise(source: Source & { kind: 'binary' }, dataDir: string, password: string, fast: boolean) {
   const user = serverUser();
-  const dataDir = await reachableFolder(options.dataDir, user);
   const made = await dataFolderVersion(dataDir);
   const major = majorVersion(source.version);
-  if (made === major) return dataDir;
+  if (made === major) return;
   if (made !== undefined) throw new UnusableSource(`${dataDir} was made by PostgreSQL ${made}, this is ${major}`);
-  if (dataDir !== options.dataDir) await makeFolder(path.dirname(dataDir), 0o711);
+  if (user !== undefined) await makeReachable(path.dirname(dataDir), user);
   await makeFolder(dataDir, 0o700);
   const passwordFile = path.join(path.dirname(dataDir), `.initdb-${process.pid}`);
   await writeFile(passwordFile, password, { mode: 0o600 });
   if (user !== undefined) for (const file of [dataDir, passwordFile]) await chown(file, user.uid, user.gid);
   const locale = major >= 17 ? ['--locale-provider=builtin', '--locale=C.UTF-8'] : ['--no-locale'];
   const common = ['-D', dataDir, '-U', superuser, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8'];
-  const args = [...common, ...locale, ...(options.fast ? ['--no-sync'] : [])];
+  const args = [...common, ...locale, ...(fast ? ['--no-sync'] : [])];
   const initdb = path.join(path.dirname(source.path), 'initdb');
   try {
     await run(initdb, args, { cwd: '/', env: serverEnv, ...(user ?? {}) });
@@ -106,16 +109,15 @@ async function initialised(source: Source & { kind: 'binary' }, options: StartPo
   } finally {
     await rm(passwordFile, { force: true });
   }
-  return dataDir;
 }
 
-async function superuserPassword(dataDir: string): Promise<string> {
+async function superuserPassword(dataDir: string): Promise<{ password: string; isNew: boolean }> {
   const file = `${dataDir}.password`;
   const kept = await readFile(file, 'utf8').catch(() => undefined);
-  if (kept !== undefined) return kept;
+  if (kept !== undefined) return { password: kept, isNew: false };
   const password = randomBytes(24).toString('hex');
   await writeFile(file, password, { mode: 0o600 });
-  return password;
+  return { password, isNew: true };
 }
 
 async function accepts(connectionString: string): Promise<void> {
@@ -123,6 +125,9 @@ async function accepts(connectionString: string): Promise<void> {
   try {
     await client.connect();
     await client.query('SELECT 1');
+  } catch (cause) {
+    const isRefused = cause instanceof pg.DatabaseError && cause.code === '28P01';
+    throw isRefused ? new FinalError('PostgreSQL refuses the password kept beside its data', { cause }) : cause;
   } finally {
     await client.end().catch(() => undefined); // a client that never connected has nothing to end
   }

@@ -3,18 +3,15 @@ import { access, constants, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { debianPackage } from './debian-package.js';
-import type { DebianPackage } from './debian-package.js';
+import type { DebianPackage, FetchContext } from './debian-package.js';
 import { cacheFolder } from './folders.js';
 import type { Env } from './folders.js';
 import type { Rung, Source } from './ladder.js';
 
 const run = promisify(execFile);
 
-export interface RungContext {
-  readonly env: Env;
-  /** One line for the person who waits, before anything is fetched. */
-  readonly announce: (line: string) => void;
-}
+/** `announce` gets one line for the person who waits, before anything is fetched. */
+export type RungContext = FetchContext;
 
 /** Asks the program for its version; the reason when it does not answer like the program we look for. */
 export type Probe = (file: string) => Promise<{ version: string } | { why: string }>;
@@ -79,7 +76,10 @@ export function cacheRung(wanted: DebianPackage, env: Env, probe: Probe): Rung {
     name: 'project cache',
     detect: async () => {
       const entries = await readdir(folder).catch(() => []);
-      for (const entry of entries.filter((name) => name.startsWith(`${wanted.name}_`)).sort().reverse()) {
+      for (const entry of entries
+        .filter((name) => name.startsWith(`${wanted.name}_`))
+        .sort()
+        .reverse()) {
         const found = await probed('project cache', path.join(folder, entry, 'run', wanted.program), probe);
         if (typeof found !== 'string') return found;
       }
@@ -103,7 +103,6 @@ export function dockerRung(image: string, env: Env): Rung {
   return {
     name: 'Docker',
     detect: async () => {
-      if (env['DEVSTACK_FETCH'] === '0') return 'DEVSTACK_FETCH=0';
       try {
         const args = ['version', '--format', '{{.Server.Version}}'];
         const { stdout } = await run('docker', args, { timeout: 2000, env: { ...process.env, ...env } });

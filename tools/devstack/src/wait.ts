@@ -1,6 +1,11 @@
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** Waiting longer cannot help: the wait ends at once. */
+export class FinalError extends Error {
+  override readonly name = 'FinalError';
+}
+
 export interface WaitOptions {
   readonly deadlineMs: number;
   /** What is waited for, as it reads in the error: "PostgreSQL to accept connections". */
@@ -17,6 +22,7 @@ export async function waitUntil<T>(attempt: () => Promise<T>, options: WaitOptio
     try {
       return await attempt();
     } catch (cause) {
+      if (cause instanceof FinalError) throw cause;
       const failure = options.failed?.();
       if (failure !== undefined) throw failure;
       if (performance.now() > end) {

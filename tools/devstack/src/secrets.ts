@@ -1,0 +1,101 @@
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { BusUser } from '@prime-nest/contracts/bus';
+import { rolePasswords } from './bootstrap.js';
+import type { RolePasswords } from './bootstrap.js';
+import { makeFolder } from './folders.js';
+import type { Env } from './folders.js';
+import { busPasswords } from './nats-config.js';
+
+/** Everything secret of one local system, made on its first start and kept beside its data. */
+export interface Secrets {
+  readonly database: RolePasswords;
+  readonly nats: Readonly<Record<BusUser, string>>;
+  readonly redis: string;
+  readonly adminEmail: string;
+  readonly privateKeyFile: string;
+  readonly publicKeyFile: string;
+  readonly keyEncryptionKeyFile: string;
+  readonly adminPasswordFile: string;
+  /** A generated password, on the very first start only: the moment to show it. */
+  readonly newAdminPassword?: string;
+}
+
+interface KeptSecrets {
+  readonly database: RolePasswords;
+  readonly nats: Readonly<Record<BusUser, string>>;
+  readonly redis: string;
+  readonly adminEmail: string;
+}
+
+/** Reads the secrets of `home`, or makes them; every file is readable by us only. */
+export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
+  const folder = await makeFolder(path.join(home, 'secrets'), 0o700);
+  const files = {
+    privateKeyFile: path.join(folder, 'private.pem'),
+    publicKeyFile: path.join(folder, 'public.pem'),
+    keyEncryptionKeyFile: path.join(folder, 'key-encryption-key'),
+    adminPasswordFile: path.join(home, 'admin-password'),
+  };
+  await keep(files.keyEncryptionKeyFile, () => randomBytes(32).toString('base64'));
+  if ((await read(files.publicKeyFile)) === undefined) await writeKeyPair(files);
+  const kept = await keep(path.join(folder, 'passwords.json'), () => JSON.stringify(newPasswords(env), null, 2));
+  const given = await givenPassword(env);
+  const administrator = await keep(files.adminPasswordFile, () => given ?? randomBytes(15).toString('base64url'));
+  const isNew = administrator.isNew && given === undefined;
+  const passwords = JSON.parse(kept.text) as KeptSecrets;
+  return { ...passwords, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
+}
+
+function newPasswords(env: Env): KeptSecrets {
+  // A letter first and letters and digits only: NATS reads a password from its environment as configuration text.
+  const password = (): string => `p${randomBytes(20).toString('hex')}`;
+  return {
+    database: rolePasswords(password),
+    nats: busPasswords((user) => env[`NATS_${user.toUpperCase()}_PASSWORD`] ?? password()),
+    redis: password(),
+    adminEmail: env['ADMIN_EMAIL'] ?? 'admin@prime-nest.local',
+  };
+}
+
+async function givenPassword(env: Env): Promise<string | undefined> {
+  const file = env['ADMIN_PASSWORD_FILE'];
+  return file === undefined ? env['ADMIN_PASSWORD'] : (await readFile(file, 'utf8')).trim();
+}
+
+export interface KeyFiles {
+  readonly privateKeyFile: string;
+  readonly publicKeyFile: string;
+}
+
+/** A pair for RS256 (RSA, 3072 bits): PKCS #8 and SPKI, PEM. Existing files are never overwritten. */
+export async function writeKeyPair({ privateKeyFile, publicKeyFile }: KeyFiles): Promise<void> {
+  const { privateKey, publicKey } = await newKeyPair();
+  await writeFile(privateKeyFile, privateKey, { mode: 0o600, flag: 'wx' });
+  await writeFile(publicKeyFile, publicKey, { mode: 0o600, flag: 'wx' });
+}
+
+export function newKeyPair(): Promise<{ privateKey: string; publicKey: string }> {
+  return promisify(generateKeyPair)('rsa', {
+    modulusLength: 3072,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+}
+
+async function keep(file: string, make: () => string | Promise<string>): Promise<{ text: string; isNew: boolean }> {
+  const kept = await read(file);
+  if (kept !== undefined) return { text: kept, isNew: false };
+  const text = await make();
+  await writeFile(file, text, { mode: 0o600 });
+  return { text, isNew: true };
+}
+
+async function read(file: string): Promise<string | undefined> {
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,91 @@
+import path from 'node:path';
+import type { ServiceUrls } from './bootstrap.js';
+import type { Env } from './folders.js';
+import type { DatabaseService } from './roles-sql.js';
+import type { Secrets } from './secrets.js';
+
+export const serviceNames = ['gateway', 'identity', 'rbac', 'audit'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+/** The servers of a system, as its services are told about them. */
+export interface Surroundings {
+  readonly natsUrl: string;
+  readonly redisUrl: string;
+  readonly databases: Readonly<Record<DatabaseService, ServiceUrls>>;
+}
+
+const everywhere = ['LOG_LEVEL', 'SHUTDOWN_TIMEOUT_MS', 'OTEL_'];
+const tokens = ['TOKEN_ISSUER', 'TOKEN_AUDIENCE'];
+
+/**
+ * What reaches a service from the launcher's own environment, by prefix, so that a misspelt variable still reaches
+ * the service that complains about it. A service sees nothing else: the gateway learns neither a database address
+ * nor a private key.
+ */
+const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
+  gateway: [...tokens, 'API_PREFIX', 'ALLOWED_ORIGINS', 'RATE_LIMIT_', 'TRUSTED_PROXY_HOPS', 'GATEWAY_'],
+  identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
+  rbac: ['RBAC_', 'DB_POOL_MAX'],
+  audit: ['AUDIT_', 'DB_POOL_MAX'],
+};
+
+/** Addresses and roles are the local system's own, whatever the environment says. */
+const decidedHere = /_DB_(URL|MIGRATION_URL)(_FILE)?$|^IDENTITY_KEY_ENCRYPTION_KEY/;
+
+/** The environment of one service's processes (`main`, `migrate`), ports excepted. */
+export function serviceEnv(service: ServiceName, around: Surroundings, secrets: Secrets, env: Env): Env {
+  const prefixes = [...everywhere, ...inherited[service]];
+  const chosen = Object.entries(env).filter(
+    ([name]) => prefixes.some((prefix) => name.startsWith(prefix)) && !decidedHere.test(name),
+  );
+  return {
+    PATH: env['PATH'],
+    NODE_ENV: 'development',
+    ...(inherited[service].includes('TOKEN_ISSUER') ? defaultTokens : {}),
+    ...Object.fromEntries(chosen),
+    NATS_URL: around.natsUrl,
+    NATS_USER: service,
+    NATS_PASSWORD: secrets.nats[service],
+    ...(service === 'gateway' ? { REDIS_URL: around.redisUrl } : databaseEnv(service, around.databases[service])),
+    ...(service === 'identity' ? keyEnv(secrets) : {}),
+  };
+}
+
+/** Fixed, so that a token outlives a restart on another port. */
+const defaultTokens: Env = { TOKEN_ISSUER: 'https://prime-nest.localhost', TOKEN_AUDIENCE: 'prime-nest' };
+
+function databaseEnv(service: DatabaseService, { url, migrationUrl }: ServiceUrls): Env {
+  const prefix = service.toUpperCase();
+  return { [`${prefix}_DB_URL`]: url, [`${prefix}_DB_MIGRATION_URL`]: migrationUrl };
+}
+
+function keyEnv(secrets: Secrets): Env {
+  return {
+    PRIVATE_KEY_FILE: secrets.privateKeyFile,
+    PUBLIC_KEY_FILE: secrets.publicKeyFile,
+    IDENTITY_KEY_ENCRYPTION_KEY_FILE: secrets.keyEncryptionKeyFile,
+  };
+}
+
+/** The seed also knows the first administrator. */
+export function seedEnv(service: ServiceName, base: Env, secrets: Secrets): Env {
+  if (service !== 'identity') return base;
+  return { ...base, ADMIN_EMAIL: secrets.adminEmail, ADMIN_PASSWORD_FILE: secrets.adminPasswordFile };
+}
+
+/** Where a service listens. The gateway serves its health on its own port. */
+export function portEnv(service: ServiceName, port: number): Env {
+  return service === 'gateway'
+    ? { HOST: '127.0.0.1', PORT: String(port) }
+    : { HEALTH_HOST: '127.0.0.1', HEALTH_PORT: String(port) };
+}
+
+/** How Node is called for one of a service's programs; tracing has to be loaded before the program. */
+export function nodeArguments(folder: string, program: 'main' | 'migrate' | 'seed', env: Env): string[] {
+  const tracing = env['OTEL_ENABLED'] === 'true' && program === 'main';
+  return [
+    '--enable-source-maps',
+    ...(tracing ? ['--import', '@prime-nest/kit/telemetry-register'] : []),
+    path.join(folder, 'dist', `${program}.js`),
+  ];
+}
