@@ -13,8 +13,9 @@ import { z } from 'zod';
 
 const root = new URL('..', import.meta.url);
 const schemaOf = (schema, io) => {
-  const { $schema, ...rest } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
-  return rest;
+  const generated = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
+  delete generated.$schema;
+  return generated;
 };
 const write = (path, text) => {
   const target = new URL(path, root);

@@ -30,15 +30,16 @@ const jest = spawnSync(
   { cwd: root, stdio: ['inherit', 'ignore', 'inherit'], env },
 );
 
-let failed = 1;
-let passed = 0;
-try {
-  const result = JSON.parse(readFileSync(report, 'utf8'));
-  passed = result.numPassedTests;
-  // A suite that did not even load has no test to count, yet it failed.
-  failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
+/** What jest counted; a suite that did not even load has no test to count, yet it failed. */
+const counted = () => {
+  try {
+    const result = JSON.parse(readFileSync(report, 'utf8'));
+    return { passed: result.numPassedTests, failed: result.numFailedTests + result.numRuntimeErrorTestSuites };
+  } catch {
+    return { passed: 0, failed: 1 };
+  }
+};
+const { passed, failed } = counted();
+rmSync(folder, { recursive: true, force: true });
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(jest.status === 0 && failed === 0 && passed > 0 ? 0 : 1);

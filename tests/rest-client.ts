@@ -1,14 +1,19 @@
 /** What a REST answer carries, for the suites that speak to the running system as any client does. */
 export interface Answer {
   readonly status: number;
-  // The suites assert on the shape themselves; the client takes JSON as it comes.
-  readonly body: Json;
+  /** The JSON object of the answer; empty for an answer without one. */
+  readonly body: JsonObject;
   readonly headers: Headers;
   readonly traceId: string;
   readonly correlationId: string;
 }
 
-export type Json = { readonly [key: string]: Json } & readonly Json[] & string & number & boolean;
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** The items of a list answer. */
+export function items(answer: Answer): readonly JsonObject[] {
+  return answer.body['data'] as JsonObject[];
+}
 
 export interface CallOptions {
   readonly token?: string;
@@ -38,7 +43,7 @@ export function restClient(baseUrl: string): Call {
     const isJson = (response.headers.get('content-type') ?? '').includes('json');
     return {
       status: response.status,
-      body: (text !== '' && isJson ? JSON.parse(text) : text) as Json,
+      body: (text !== '' && isJson ? JSON.parse(text) : {}) as JsonObject,
       headers: response.headers,
       traceId: response.headers.get('x-trace-id') ?? '',
       correlationId: response.headers.get('x-correlation-id') ?? '',
