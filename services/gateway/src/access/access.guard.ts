@@ -1,0 +1,54 @@
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { CallContext } from '@prime-nest/contracts/context';
+import type { FastifyRequest } from 'fastify';
+import type { RequestState } from '../http/request-state.js';
+import type { Authentication } from './authenticator.js';
+import { requireAllow } from './decide.command.js';
+import type { DecideCommand } from './decide.command.js';
+import type { Principal, RouteAccess } from './principal.js';
+import { accessOf } from './route-access.decorator.js';
+
+export interface AdmitOptions {
+  readonly access: RouteAccess | undefined;
+  readonly authentication: Authentication | undefined;
+  readonly context: CallContext;
+  readonly decide: DecideCommand;
+}
+
+/**
+ * Lets a request through to a route, or throws: `internal` for a route that declares nothing, the reason the caller
+ * is not known, `forbidden` for rbac's deny, `unavailable` when anything that must be known is not. Runs before the
+ * body is read, so that strangers cannot make us parse.
+ */
+export async function admit({ access, authentication, context, decide }: AdmitOptions): Promise<Principal | undefined> {
+  if (access === undefined) throw new AppError('internal', { internal: { reason: 'the route declares no access' } });
+  if (access.kind === 'public') return undefined;
+  if (authentication?.failure !== undefined) throw authentication.failure;
+  const principal = authentication?.principal;
+  if (principal === undefined) throw new AppError('token_missing');
+  if (access.kind === 'permission') {
+    requireAllow(await decide.run({ principalId: principal.id, permission: access.permission }, context));
+  }
+  return principal;
+}
+
+/**
+ * The second lock on the same door: a handler runs only if {@link admit} has let this very request through for the
+ * access that this very handler declares. It holds when a route is reached some way that the hooks did not see.
+ */
+export class AccessGuard implements CanActivate {
+  canActivate(execution: ExecutionContext): boolean {
+    const declared = accessOf(execution.getHandler());
+    const state = execution.switchToHttp().getRequest<FastifyRequest & { state?: RequestState }>().state;
+    if (declared === undefined || state?.admittedFor === undefined || !isSame(declared, state.admittedFor)) {
+      throw new AppError('internal', { internal: { reason: 'the request was not admitted for this handler' } });
+    }
+    return true;
+  }
+}
+
+function isSame(a: RouteAccess, b: RouteAccess): boolean {
+  if (a.kind === 'permission') return b.kind === 'permission' && a.permission === b.permission;
+  return a.kind === b.kind;
+}

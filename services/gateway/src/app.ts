@@ -1,0 +1,95 @@
+import 'reflect-metadata';
+import type { DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { Clock } from '@prime-nest/kit/clock';
+import type { Logger } from '@prime-nest/kit/log';
+import { nestLogger } from '@prime-nest/kit/serve';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AccessGuard } from './access/access.guard.js';
+import type { Authenticator } from './access/authenticator.js';
+import type { DecideCommand } from './access/decide.command.js';
+import { undeclaredRoutes } from './access/route-access.decorator.js';
+import type { GatewayConfig } from './config.js';
+import { GatewayModule, rootPaths } from './gateway.module.js';
+import type { RouteParts } from './gateway.module.js';
+import { createHttpAdapter } from './http-server.js';
+import { ProblemFilter } from './http/problem.filter.js';
+import { RouteTable } from './http/route-table.js';
+import { SchemaPipe } from './http/schema-pipe.js';
+import type { RateLimit } from './limits/rate-limit.guard.js';
+import { createDocument, serveDocument } from './openapi.js';
+import { RequestHooks } from './request-hooks.js';
+
+export type AppConfig = Pick<
+  GatewayConfig,
+  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS' | 'RATE_LIMIT_WINDOW_SECONDS'
+>;
+
+export interface AppParts extends RouteParts {
+  readonly authenticator: Authenticator;
+  readonly decide: DecideCommand;
+  readonly limit: RateLimit;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isDraining: () => boolean;
+  /** Controllers beside our own. */
+  readonly controllers?: NonNullable<DynamicModule['controllers']>;
+}
+
+export interface App {
+  readonly nest: NestFastifyApplication;
+  readonly routes: RouteTable;
+}
+
+/**
+ * Builds the HTTP side, ready to listen. Throws when a route declares no access: a gateway with an open door by
+ * oversight must not come up.
+ */
+export async function buildApp(config: AppConfig, parts: AppParts): Promise<App> {
+  const { log } = parts;
+  const routes = new RouteTable();
+  const problems = new ProblemFilter(log, routes);
+  const prefix = `/${config.API_PREFIX}`;
+  const hooks = new RequestHooks({
+    ...parts,
+    windowSeconds: config.RATE_LIMIT_WINDOW_SECONDS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+    documentationPath: `${prefix}/docs`,
+  });
+  const adapter = createHttpAdapter({
+    trustedProxyHops: config.TRUSTED_PROXY_HOPS,
+    maxConnections: config.HTTP_MAX_CONNECTIONS,
+    onUnroutable: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+      hooks.begin(request, reply);
+      problems.answer(error, request, reply);
+      hooks.end(request, reply.statusCode);
+    },
+  });
+  const fastify = adapter.getInstance();
+  fastify.addHook('onRoute', ({ url, method }) => {
+    routes.add(url, [method].flat());
+  });
+  hooks.install(fastify);
+
+  const nest = await NestFactory.create<NestFastifyApplication>(GatewayModule.with(parts, parts.controllers), adapter, {
+    logger: nestLogger(log),
+    abortOnError: false,
+    bodyParser: false,
+  });
+  nest.setGlobalPrefix(config.API_PREFIX, { exclude: rootPaths });
+  nest.useGlobalGuards(new AccessGuard());
+  nest.useGlobalPipes(new SchemaPipe());
+  nest.useGlobalFilters(problems);
+
+  const undeclared = undeclaredRoutes(nest);
+  if (undeclared.length > 0) {
+    const reason = `no @Public, @Authenticated or @Requires on ${undeclared.join(', ')}`;
+    throw new AppError('internal', { internal: { reason } });
+  }
+  serveDocument(nest, createDocument(nest));
+  await nest.init();
+  await fastify.ready();
+  return { nest, routes };
+}

@@ -1,0 +1,117 @@
+import { baseKeys, natsKeys } from '@prime-nest/kit/config-keys';
+import type { BaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
+import { loadConfig } from '@prime-nest/kit/config';
+import type { Environment } from '@prime-nest/kit/config';
+import Joi from 'joi';
+
+export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv {
+  readonly PORT: number;
+  readonly HOST: string;
+  readonly API_PREFIX: string;
+  readonly ALLOWED_ORIGINS: readonly string[];
+  readonly REDIS_URL: string;
+  readonly RATE_LIMIT_ANONYMOUS_MAX: number;
+  readonly RATE_LIMIT_PRINCIPAL_MAX: number;
+  readonly RATE_LIMIT_WINDOW_SECONDS: number;
+  readonly TRUSTED_PROXY_HOPS: number;
+  readonly HTTP_MAX_CONNECTIONS: number;
+  readonly DRAIN_DELAY_MS: number;
+  readonly TOKEN_ISSUER: string;
+  readonly TOKEN_AUDIENCE: string;
+}
+
+// The gateway answers health on its own port, so that what is probed is what is served.
+const { NODE_ENV, LOG_LEVEL, LOG_PRETTY, SHUTDOWN_TIMEOUT_MS, OTEL_ENABLED } = baseKeys;
+
+/** A comma-separated list as an array; each origin in the exact form that browsers send (RFC 6454 §6.2). */
+const originList = Joi.string()
+  .custom((text: string, tools) => {
+    const origins = text.split(',').map((origin) => origin.trim());
+    return origins.every(isOrigin) ? origins : tools.error('any.custom');
+  })
+  .description(
+    'Origins whose pages may call this API, with commas; scheme, host and port only. Production: https only.',
+  );
+
+export const gatewayEnv = Joi.object({
+  NODE_ENV,
+  LOG_LEVEL,
+  LOG_PRETTY,
+  SHUTDOWN_TIMEOUT_MS,
+  OTEL_ENABLED,
+  ...natsKeys,
+  PORT: Joi.number().integer().min(0).max(65_535).default(3000).description('Port of the REST API; 0 takes any.'),
+  HOST: Joi.string().default('0.0.0.0').description('Address that the REST API listens on.'),
+  API_PREFIX: Joi.string()
+    .pattern(/^[a-z0-9-]+(\/[a-z0-9-]+)*$/)
+    .default('api')
+    .description('First part of every path except health and the key set.'),
+  ALLOWED_ORIGINS: originList.when('NODE_ENV', {
+    is: 'production',
+    then: Joi.string()
+      .required()
+      .pattern(/^https:\/\/[^\s,]+(\s*,\s*https:\/\/[^\s,]+)*$/),
+    otherwise: Joi.string().optional(),
+  }),
+  REDIS_URL: Joi.string()
+    .pattern(/^rediss?:\/\/\S+$/)
+    .required()
+    .description('Redis, where the gateways share their rate limits.'),
+  RATE_LIMIT_ANONYMOUS_MAX: Joi.number()
+    .integer()
+    .min(1)
+    .max(1_000_000)
+    .default(100)
+    .unit('requests per window')
+    .description('Requests without a valid token, per IPv4 address or IPv6 /64.'),
+  RATE_LIMIT_PRINCIPAL_MAX: Joi.number()
+    .integer()
+    .min(1)
+    .max(10_000_000)
+    .default(1000)
+    .unit('requests per window')
+    .description('Requests with a valid token, per account.'),
+  RATE_LIMIT_WINDOW_SECONDS: Joi.number()
+    .integer()
+    .min(1)
+    .max(86_400)
+    .default(900)
+    .unit('seconds')
+    .description('Length of the window; it begins with the first request.'),
+  TRUSTED_PROXY_HOPS: Joi.number()
+    .integer()
+    .min(0)
+    .max(10)
+    .default(0)
+    .description('Proxies in front that append to X-Forwarded-For; 0 ignores that header.'),
+  HTTP_MAX_CONNECTIONS: Joi.number()
+    .integer()
+    .min(10)
+    .max(1_000_000)
+    .default(10_000)
+    .description('Open connections; further ones are closed at once.'),
+  DRAIN_DELAY_MS: Joi.number()
+    .integer()
+    .min(0)
+    .max(60_000)
+    .default(500)
+    .unit('milliseconds')
+    .description('How long a stopping gateway still accepts requests, so that balancers notice that it is not ready.'),
+  TOKEN_ISSUER: Joi.string().max(256).default('prime-nest').description('The `iss` of access tokens.'),
+  TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('The `aud` of access tokens.'),
+});
+
+/** Reads the environment; throws a `ConfigError` that lists every problem at once. */
+export function readGatewayConfig(env: Environment): GatewayConfig {
+  const config = loadConfig<Omit<GatewayConfig, 'ALLOWED_ORIGINS'> & { readonly ALLOWED_ORIGINS?: readonly string[] }>({
+    service: 'gateway',
+    schema: gatewayEnv,
+    env,
+    prefixes: ['RATE_LIMIT_', 'TRUSTED_', 'ALLOWED_', 'TOKEN_', 'REDIS_', 'HTTP_', 'DRAIN_', 'API_'],
+  });
+  return { ...config, ALLOWED_ORIGINS: config.ALLOWED_ORIGINS ?? [] };
+}
+
+function isOrigin(text: string): boolean {
+  return /^https?:\/\/\S+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}

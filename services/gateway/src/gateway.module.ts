@@ -1,0 +1,58 @@
+import { Module } from '@nestjs/common';
+import type { DynamicModule } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import type { KeySet } from './access/key-set.js';
+import type { RevocationFeed } from './access/revocation-feed.consumer.js';
+import type { Calls } from './calls.js';
+import type { GatewayChecks } from './health-checks.js';
+import { AccessHttp } from './routes/access.http.js';
+import { AuditHttp } from './routes/audit.http.js';
+import { AuthHttp } from './routes/auth.http.js';
+import { FeaturesHttp } from './routes/features.http.js';
+import { HealthHttp } from './routes/health.http.js';
+import { JwksHttp } from './routes/jwks.http.js';
+import { PermissionsHttp } from './routes/permissions.http.js';
+import { RolesHttp } from './routes/roles.http.js';
+import { UsersHttp } from './routes/users.http.js';
+import { CALLS, CHECKS, KEYS, REVOCATION_FEED } from './tokens.js';
+
+/** What the routes need from outside. */
+export interface RouteParts {
+  readonly calls: Calls;
+  readonly keys: KeySet;
+  readonly revocationFeed: Pick<RevocationFeed, 'catchUp'>;
+  readonly checks: Pick<GatewayChecks, 'readiness'>;
+}
+
+export const controllers = [
+  AuthHttp,
+  UsersHttp,
+  RolesHttp,
+  FeaturesHttp,
+  PermissionsHttp,
+  AccessHttp,
+  AuditHttp,
+  JwksHttp,
+  HealthHttp,
+];
+
+/** Paths outside the prefix: what balancers, kubelets and token verifiers expect at the root. */
+export const rootPaths = ['.well-known/jwks.json', 'health/liveness', 'health/readiness'];
+
+@Module({})
+export class GatewayModule {
+  /** `more`: controllers beside our own, each of which has to declare the access of its routes as ours do. */
+  static with(parts: RouteParts, more: NonNullable<DynamicModule['controllers']> = []): DynamicModule {
+    return {
+      module: GatewayModule,
+      imports: [DiscoveryModule],
+      controllers: [...controllers, ...more],
+      providers: [
+        { provide: CALLS, useValue: parts.calls },
+        { provide: KEYS, useValue: parts.keys },
+        { provide: REVOCATION_FEED, useValue: parts.revocationFeed },
+        { provide: CHECKS, useValue: parts.checks },
+      ],
+    };
+  }
+}

@@ -1,0 +1,110 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { ErrorCode } from '@prime-nest/contracts/errors';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { parseStrictJson } from './http/strict-json.js';
+import type { JsonProblem } from './http/strict-json.js';
+import { problemMediaType, problemOf } from './http/problem.js';
+
+/** Bounds of one request and one connection. Node's own defaults let a slow client hold a connection for minutes. */
+export const httpLimits = {
+  bodyBytesMax: 64 * 1024,
+  jsonDepthMax: 32,
+  headerBytesMax: 16 * 1024,
+  headersTimeoutMs: 5_000,
+  /** Head and body of one request have arrived. */
+  requestTimeoutMs: 8_000,
+  /** Nothing read or written: a client that does not take its answer. */
+  idleSocketTimeoutMs: 30_000,
+  keepAliveTimeoutMs: 10_000,
+  checkEveryMs: 1_000,
+  /** The longest a handler may take; the deadlines of its calls are shorter, this is the last net. */
+  handlerTimeoutMs: 15_000,
+} as const;
+
+export interface HttpServerOptions {
+  readonly trustedProxyHops: number;
+  readonly maxConnections: number;
+  /** Answers what the router refuses before any hook has seen it: an address that cannot be decoded. */
+  readonly onUnroutable: (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
+}
+
+/** Fastify with our bounds: strict JSON as the only body, and problem documents for what never becomes a request. */
+export function createHttpAdapter({
+  trustedProxyHops,
+  maxConnections,
+  onUnroutable,
+}: HttpServerOptions): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: httpLimits.bodyBytesMax,
+    handlerTimeout: httpLimits.handlerTimeoutMs,
+    requestTimeout: httpLimits.requestTimeoutMs,
+    connectionTimeout: httpLimits.idleSocketTimeoutMs,
+    keepAliveTimeout: httpLimits.keepAliveTimeoutMs,
+    // Hop 0 is the peer itself: with one trusted proxy its word about the next address counts, and no further.
+    trustProxy: trustedProxyHops === 0 ? false : (_address: string, hop: number) => hop < trustedProxyHops,
+    forceCloseConnections: 'idle',
+    // While closing, requests on open connections are still served: refusing them would lose them.
+    return503OnClosing: false,
+    disableRequestLogging: true,
+    logger: false,
+    routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false, caseSensitive: true },
+    http: {
+      headersTimeout: httpLimits.headersTimeoutMs,
+      requestTimeout: httpLimits.requestTimeoutMs,
+      connectionsCheckingInterval: httpLimits.checkEveryMs,
+      maxHeaderSize: httpLimits.headerBytesMax,
+      keepAliveTimeout: httpLimits.keepAliveTimeoutMs,
+    },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
+      onUnroutable(error, request as FastifyRequest, reply as FastifyReply);
+    },
+  });
+  const fastify = adapter.getInstance();
+  fastify.server.maxConnections = maxConnections;
+  // The one reading of a request body. There is no parser for anything else, forms and plain text included.
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    const parsed = parseStrictJson(body as Buffer, httpLimits.jsonDepthMax);
+    if ('problem' in parsed) done(jsonError(parsed.problem), undefined);
+    else done(null, parsed.value);
+  });
+  return adapter;
+}
+
+const jsonDetails: Readonly<Record<JsonProblem, string | undefined>> = {
+  malformed: undefined,
+  too_deep: `The body must not be nested deeper than ${httpLimits.jsonDepthMax} levels.`,
+  duplicate_member: 'The body must not hold a field twice.',
+  forbidden_member: 'The body must not hold the field __proto__.',
+  bad_text: 'The body must hold well-formed text without NUL.',
+};
+
+function jsonError(problem: JsonProblem): AppError {
+  const detail = jsonDetails[problem];
+  return new AppError('malformed_json', detail === undefined ? {} : { details: { detail } });
+}
+
+/** Bytes that never became a request: answered once, as a problem, and the connection is closed. */
+function answerClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, code] = statusOf(error.code);
+  const body = JSON.stringify({ ...problemOf(new AppError(code)), status });
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ncontent-type: ${problemMediaType}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
+}
+
+function statusOf(code: string | undefined): readonly [number, ErrorCode] {
+  if (code === 'HPE_HEADER_OVERFLOW') return [431, 'bad_request'];
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return [408, 'bad_request'];
+  return [400, 'bad_request'];
+}

@@ -1,0 +1,49 @@
+import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
+import { Catch } from '@nestjs/common';
+import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
+import type { Logger } from '@prime-nest/kit/log';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { asAppError, problemHeaders, problemMediaType, problemOf } from './problem.js';
+import type { RequestState } from './request-state.js';
+import type { RouteTable } from './route-table.js';
+
+/** Answers every error of every layer, framework included, as a problem document. Nothing internal leaves here. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #log: Logger;
+  readonly #routes: RouteTable;
+
+  constructor(log: Logger, routes: RouteTable) {
+    this.#log = log;
+    this.#routes = routes;
+  }
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    this.answer(thrown, request, reply);
+  }
+
+  answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const error = this.#resolve(asAppError(thrown), request, reply);
+    const state = request.state as RequestState | undefined;
+    if (state !== undefined) state.code = error.code;
+    if (errorDefinition(error.code).fault === 'bug') this.#log.error({ err: error }, 'http.failed');
+    state?.span.fail(error);
+    const ids =
+      state === undefined
+        ? undefined
+        : { correlationId: state.context.correlationId, traceId: state.context.trace.traceId };
+    const problem = problemOf(error, ids);
+    void reply.code(problem.status).headers(problemHeaders(error)).type(problemMediaType).send(JSON.stringify(problem));
+  }
+
+  /** An address that exists under another method is told apart from one that does not. */
+  #resolve(error: AppError, request: FastifyRequest, reply: FastifyReply): AppError {
+    if (error.code !== 'route_not_found' || !request.is404) return error;
+    const allowed = this.#routes.allowed(request.url.split('?', 1)[0] ?? '');
+    if (allowed.length === 0) return error;
+    reply.header('allow', allowed.join(', '));
+    return new AppError('method_not_allowed');
+  }
+}

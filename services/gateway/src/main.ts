@@ -1,0 +1,41 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { runService } from '@prime-nest/kit/lifecycle';
+import { createLogger } from '@prime-nest/kit/log';
+import { buildApp } from './app.js';
+import { readGatewayConfig } from './config.js';
+import { createParts } from './parts.js';
+
+const service = 'gateway';
+
+runService({
+  service,
+  start: async (life) => {
+    const config = readGatewayConfig(process.env);
+    const log = createLogger({ service, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
+    life.configure({ log, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS });
+
+    const connection = await connectBus({
+      servers: config.NATS_URL,
+      user: config.NATS_USER,
+      password: config.NATS_PASSWORD,
+      tls: busTls(config),
+      name: service,
+      log,
+    });
+    life.onStop('bus', () => connection.drain());
+
+    const parts = createParts({ config, connection, log, isDraining: () => life.isDraining() });
+    life.onStop('feeds', () => parts.stop());
+    await parts.start();
+
+    const { nest } = await buildApp(config, parts);
+    life.onStop('http', async () => {
+      // Readiness is off by now: requests that balancers still send are served, each closing its connection.
+      await wait(config.DRAIN_DELAY_MS);
+      await nest.close();
+    });
+    await nest.listen(config.PORT, config.HOST);
+    log.info({ url: await nest.getUrl(), prefix: config.API_PREFIX }, 'http.listening');
+  },
+});

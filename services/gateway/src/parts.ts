@@ -1,0 +1,87 @@
+import { rpc } from '@prime-nest/contracts/subjects';
+import { createBusClient } from '@prime-nest/kit/bus/client';
+import { systemClock } from '@prime-nest/kit/clock';
+import type { Clock } from '@prime-nest/kit/clock';
+import type { Logger } from '@prime-nest/kit/log';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Authenticator } from './access/authenticator.js';
+import { ClaimsCache } from './access/claims-cache.js';
+import { DecideCommand } from './access/decide.command.js';
+import { KeyFeed } from './access/key-feed.consumer.js';
+import { KeySet } from './access/key-set.js';
+import { RevocationFeed } from './access/revocation-feed.consumer.js';
+import { RevocationSet } from './access/revocation-set.js';
+import type { AppParts } from './app.js';
+import type { GatewayConfig } from './config.js';
+import { GatewayChecks } from './health-checks.js';
+import { RateLimit } from './limits/rate-limit.guard.js';
+
+/** How long the gateway trusts what it knows about revocations without hearing that it is complete. */
+export const revocationBoundMs = 5_000;
+/** Access tokens live minutes; one that claims more than a day was not made under our policy. */
+const lifetimeSecondsMax = 86_400;
+const skewSeconds = 30;
+
+export interface PartsOptions {
+  readonly config: Pick<
+    GatewayConfig,
+    | 'TOKEN_ISSUER'
+    | 'TOKEN_AUDIENCE'
+    | 'REDIS_URL'
+    | 'RATE_LIMIT_ANONYMOUS_MAX'
+    | 'RATE_LIMIT_PRINCIPAL_MAX'
+    | 'RATE_LIMIT_WINDOW_SECONDS'
+  >;
+  readonly connection: NatsConnection;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  readonly isDraining: () => boolean;
+}
+
+export interface Parts extends AppParts {
+  /** Begins to fetch keys and revocations and to connect to Redis; what is missing shows in readiness. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Everything behind the HTTP side, wired to one bus connection. */
+export function createParts({ config, connection, log, clock = systemClock, isDraining }: PartsOptions): Parts {
+  const calls = createBusClient({ connection, contracts: rpc, log });
+  const keys = new KeySet();
+  const revocations = new RevocationSet(revocationBoundMs);
+  const keyFeed = new KeyFeed({ connection, calls, keys, clock, log });
+  const revocationFeed = new RevocationFeed({ connection, calls, revocations, clock, log });
+  const limit = new RateLimit({
+    redisUrl: config.REDIS_URL,
+    max: { address: config.RATE_LIMIT_ANONYMOUS_MAX, principal: config.RATE_LIMIT_PRINCIPAL_MAX },
+    windowSeconds: config.RATE_LIMIT_WINDOW_SECONDS,
+    log,
+  });
+  const authenticator = new Authenticator({
+    keys,
+    cache: new ClaimsCache(),
+    revocations,
+    policy: { issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, skewSeconds, lifetimeSecondsMax },
+    onUnknownKey: () => keyFeed.onUnknownKey(),
+  });
+  return {
+    calls,
+    decide: new DecideCommand(calls),
+    keys,
+    revocationFeed,
+    checks: new GatewayChecks({ connection, keyFeed, revocationFeed, limit, log, isDraining }),
+    authenticator,
+    limit,
+    clock,
+    log,
+    isDraining,
+    start: async () => {
+      limit.start();
+      await Promise.all([keyFeed.start(), revocationFeed.start()]);
+    },
+    stop: async () => {
+      await Promise.all([keyFeed.stop(), revocationFeed.stop()]);
+      limit.stop();
+    },
+  };
+}

@@ -1,0 +1,228 @@
+import { AppError } from '@prime-nest/contracts/errors';
+import { CorrelationId } from '@prime-nest/contracts/ids';
+import { formatTraceparent } from '@prime-nest/contracts/trace';
+import type { Clock } from '@prime-nest/kit/clock';
+import { runInContext } from '@prime-nest/kit/context';
+import { newId } from '@prime-nest/kit/ids';
+import type { Logger } from '@prime-nest/kit/log';
+import { startSpan } from '@prime-nest/kit/telemetry';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { admit } from './access/access.guard.js';
+import type { Authentication, Authenticator } from './access/authenticator.js';
+import type { DecideCommand } from './access/decide.command.js';
+import { actorOf } from './access/principal.js';
+import type { RouteSettings } from './access/route-access.decorator.js';
+import { clientAddress } from './http/client-address.js';
+import type { ClientAddress } from './http/client-address.js';
+import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js';
+import { apiHeaders, documentationHeaders } from './http/security-headers.js';
+import { rateHeaders } from './limits/rate-limit.guard.js';
+import type { RateLimit } from './limits/rate-limit.guard.js';
+
+export interface RequestHooksOptions {
+  readonly authenticator: Authenticator;
+  readonly decide: DecideCommand;
+  readonly limit: RateLimit;
+  readonly windowSeconds: number;
+  readonly allowedOrigins: readonly string[];
+  /** Where the documentation is served; its assets declare no access, because they are files. */
+  readonly documentationPath: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly isDraining: () => boolean;
+}
+
+const clientClosedStatus = 499;
+const jsonBody = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
+
+/**
+ * Everything that happens to a request before its handler, in this order: ids and headers, origin, authentication,
+ * rate limit, access, shape of the body's envelope. Each step refuses by throwing; nothing later runs then.
+ */
+export class RequestHooks {
+  readonly #options: RequestHooksOptions;
+  readonly #origins: ReadonlySet<string>;
+  readonly #apiHeaders = apiHeaders();
+  readonly #documentationHeaders = documentationHeaders();
+  readonly #addresses = new WeakMap<object, ClientAddress>();
+
+  constructor(options: RequestHooksOptions) {
+    this.#options = options;
+    this.#origins = new Set(options.allowedOrigins);
+  }
+
+  install(fastify: FastifyInstance): void {
+    fastify.decorateRequest('state');
+    fastify.addHook('onRequest', (request, reply, done) => {
+      this.#begin(request, reply);
+      runInContext(request.state.context, done);
+    });
+    fastify.addHook('onRequest', (request, reply) => this.#screen(request, reply));
+    fastify.addHook('preParsing', (request, _reply, _payload, done) => {
+      try {
+        checkEnvelope(request);
+        done();
+      } catch (error) {
+        done(error as Error);
+      }
+    });
+    fastify.addHook('onResponse', (request, reply, done) => {
+      this.end(request, reply.statusCode);
+      done();
+    });
+    fastify.addHook('onRequestAbort', (request, done) => {
+      this.end(request, clientClosedStatus);
+      done();
+    });
+  }
+
+  /** Also for what fails before any hook runs: every answer carries ids and headers. */
+  begin(request: FastifyRequest, reply: FastifyReply): void {
+    if ((request.state as unknown) === undefined) this.#begin(request, reply);
+  }
+
+  #begin(request: FastifyRequest, reply: FastifyReply): void {
+    const route = request.routeOptions?.url;
+    // A stranger's traceparent is not our parent: it could join us to any trace and decide what gets sampled.
+    const span = startSpan(`${request.method} ${route ?? 'unmatched'}`, {
+      kind: 'server',
+      attributes: { 'http.request.method': request.method, ...(route === undefined ? {} : { 'http.route': route }) },
+    });
+    const userAgent = request.headers['user-agent']?.slice(0, 512);
+    const { ip } = this.#address(request);
+    const correlationId = correlationIdOf(request.headers['x-correlation-id']);
+    request.state = {
+      context: {
+        correlationId,
+        trace: span.trace,
+        actor: { type: 'anonymous' },
+        ...(ip === undefined ? {} : { ip }),
+        ...(userAgent === undefined ? {} : { userAgent }),
+      },
+      span,
+      startedAtMs: performance.now(),
+    };
+    reply.headers(this.#isDocumentation(request) ? this.#documentationHeaders : this.#apiHeaders);
+    reply.header('x-correlation-id', correlationId);
+    reply.header('x-trace-id', span.trace.traceId);
+    reply.header('traceparent', formatTraceparent(span.trace));
+    if (this.#options.isDraining()) reply.header('connection', 'close');
+  }
+
+  async #screen(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
+    const settings = request.routeOptions.config as RouteSettings;
+    if (this.#checkOrigin(request, reply, settings)) return reply;
+    if (this.#isDocumentation(request) && !request.is404) return undefined;
+    const isPublic = settings.access?.kind === 'public';
+    const authentication = isPublic ? undefined : await this.#authenticate(request);
+    if (settings.isLimited !== false) await this.#consume(request, reply, authentication);
+    if (request.is404) return undefined;
+    const { state } = request;
+    const principal = await admit({
+      access: settings.access,
+      authentication,
+      context: state.context,
+      decide: this.#options.decide,
+    });
+    if (principal !== undefined) state.principal = principal;
+    if (settings.access !== undefined) state.admittedFor = settings.access;
+    return undefined;
+  }
+
+  async #authenticate(request: FastifyRequest): Promise<Authentication> {
+    const found = this.#options.authenticator.authenticate(request.raw.rawHeaders, this.#options.clock());
+    const authentication = found instanceof Promise ? await found : found;
+    const { principal, failure } = authentication;
+    if (principal !== undefined && failure === undefined) {
+      request.state.context = { ...request.state.context, actor: actorOf(principal) };
+    }
+    return authentication;
+  }
+
+  async #consume(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    authentication: Authentication | undefined,
+  ): Promise<void> {
+    const { limit, windowSeconds } = this.#options;
+    const principal = authentication?.principal;
+    const verdict =
+      principal === undefined
+        ? await limit.consume('address', this.#address(request).key)
+        : await limit.consume('principal', principal.id);
+    reply.headers(rateHeaders(verdict, windowSeconds));
+    if (!verdict.isAllowed)
+      throw new AppError('rate_limited', { details: { retryAfterSeconds: verdict.resetSeconds } });
+  }
+
+  /** Answers true when the request was a preflight and has been answered. */
+  #checkOrigin(request: FastifyRequest, reply: FastifyReply, { isLimited }: RouteSettings): boolean {
+    const verdict = judgeOrigin(request.headers.origin, request.headers.host, this.#origins);
+    reply.header('vary', 'Origin');
+    if (verdict.kind === 'none' || verdict.kind === 'same') return false;
+    if (verdict.kind === 'foreign') {
+      // Health and keys are for everybody; without our headers no page can read them.
+      if (isLimited === false) return false;
+      throw new AppError('origin_forbidden');
+    }
+    reply.headers(originHeaders(verdict.origin));
+    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined) return false;
+    reply.headers(preflightHeaders).code(204).send();
+    return true;
+  }
+
+  #isDocumentation(request: FastifyRequest): boolean {
+    const url = request.routeOptions?.url ?? '';
+    const { documentationPath } = this.#options;
+    return url === documentationPath || url.startsWith(`${documentationPath}/`) || url === `${documentationPath}-json`;
+  }
+
+  #address(request: FastifyRequest): ClientAddress {
+    const raw = request.ip;
+    const socket = request.raw.socket;
+    // One connection, one peer: only a proxy's connection carries several.
+    const known = this.#addresses.get(socket);
+    if (known !== undefined && raw === socket.remoteAddress) return known;
+    const address = clientAddress(raw);
+    if (raw === socket.remoteAddress) this.#addresses.set(socket, address);
+    return address;
+  }
+
+  end(request: FastifyRequest, status: number): void {
+    const { state, method } = request;
+    if ((state as unknown) === undefined) return;
+    const { context, span, principal, code, startedAtMs } = state;
+    const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
+    span.setAttribute('http.response.status_code', status);
+    span.end();
+    runInContext(context, () => {
+      this.#options.log.info(
+        {
+          method,
+          route: request.is404 ? 'unmatched' : request.routeOptions.url,
+          status,
+          ...(code === undefined ? {} : { code }),
+          durationMs,
+          ...(principal === undefined ? {} : { principalId: principal.id }),
+          ...(context.ip === undefined ? {} : { ip: context.ip }),
+        },
+        'http.served',
+      );
+    });
+  }
+}
+
+function correlationIdOf(given: string | string[] | undefined): string {
+  return typeof given === 'string' && CorrelationId.safeParse(given).success ? given : newId();
+}
+
+/** A body is UTF-8 JSON, not compressed. Whatever else it claims to be is refused before it is read. */
+function checkEnvelope(request: FastifyRequest): void {
+  const { headers } = request;
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  if (!hasBody || request.is404) return;
+  const type = headers['content-type'];
+  if (type === undefined || !jsonBody.test(type) || headers['content-encoding'] !== undefined) {
+    throw new AppError('unsupported_media_type');
+  }
+}

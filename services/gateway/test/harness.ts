@@ -1,0 +1,221 @@
+import { rpc } from '@prime-nest/contracts/subjects';
+import { createBusClient } from '@prime-nest/kit/bus/client';
+import { DecideCommand } from '../src/access/decide.command.js';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { Revocation } from '@prime-nest/contracts/identity';
+import { connectBus } from '@prime-nest/kit/bus/connection';
+import { publishNotify } from '@prime-nest/kit/bus/notify';
+import { identityNotify } from '@prime-nest/contracts/identity';
+import { createLogger, silentLogger } from '@prime-nest/kit/log';
+import type { Logger } from '@prime-nest/kit/log';
+import { Secret } from '@prime-nest/kit/secret';
+import { eventually } from '@prime-nest/testkit/eventually';
+import { startTestNats } from '@prime-nest/testkit/nats';
+import type { TestNats } from '@prime-nest/testkit/nats';
+import { startTestRedis } from '@prime-nest/testkit/redis';
+import type { TestRedis } from '@prime-nest/testkit/redis';
+import { buildApp } from '../src/app.js';
+import type { App, AppParts } from '../src/app.js';
+import { createParts } from '../src/parts.js';
+import { Peers } from './peers.js';
+import { audience, goodClaims, issuer, newSigningKey, signToken } from './tokens.js';
+import type { SigningKey } from './tokens.js';
+
+export interface Servers {
+  readonly nats: TestNats;
+  readonly redis: TestRedis;
+  readonly peers: Peers;
+  readonly key: SigningKey;
+  readonly identity: PretendedIdentity;
+  stop(): Promise<void>;
+}
+
+/** Keys and revocations as identity serves them. */
+export class PretendedIdentity {
+  sequence = 0;
+  readonly revocations: Revocation[] = [];
+  readonly #peers: Peers;
+  #heartbeat: NodeJS.Timeout | undefined;
+  keys: SigningKey[];
+
+  constructor(peers: Peers, key: SigningKey) {
+    this.#peers = peers;
+    this.keys = [key];
+    peers.answer('identity.key.list.v1', () => ({ keys: this.keys.map(({ jwk }) => jwk) }));
+    peers.answer('identity.revocation.list.v1', () => this.snapshot());
+    this.beat();
+  }
+
+  snapshot() {
+    return { sequence: this.sequence, revocations: this.revocations };
+  }
+
+  beat(): void {
+    this.#heartbeat = setInterval(() => this.announce([]), 500);
+  }
+
+  stopBeating(): void {
+    clearInterval(this.#heartbeat);
+  }
+
+  revokeSession(sessionId: string): void {
+    const revocation = { kind: 'session' as const, sessionId, until: new Date(Date.now() + 900_000).toISOString() };
+    this.revocations.push(revocation);
+    this.sequence += 1;
+    this.announce([revocation]);
+  }
+
+  announce(revocations: Revocation[]): void {
+    const subject = 'notify.identity.revocations.v1';
+    const message = { sequence: this.sequence, revocations };
+    publishNotify(this.#peers.connection('identity'), subject, identityNotify[subject], message);
+  }
+}
+
+export async function startServers(): Promise<Servers> {
+  const [nats, redis] = await Promise.all([startTestNats({ streams: false }), startTestRedis()]);
+  const peers = await Peers.connect(nats);
+  const key = newSigningKey();
+  const identity = new PretendedIdentity(peers, key);
+  return {
+    nats,
+    redis,
+    peers,
+    key,
+    identity,
+    stop: async () => {
+      identity.stopBeating();
+      await peers.close();
+      await Promise.all([nats.stop(), redis.stop()]);
+    },
+  };
+}
+
+export interface GatewayOptions {
+  readonly anonymousMax?: number;
+  readonly principalMax?: number;
+  readonly windowSeconds?: number;
+  readonly allowedOrigins?: readonly string[];
+  readonly trustedProxyHops?: number;
+  readonly controllers?: NonNullable<AppParts['controllers']>;
+  readonly logTo?: string[];
+  /** Default true. */
+  readonly waitUntilReady?: boolean;
+}
+
+export interface Gateway {
+  readonly app: App;
+  readonly url: string;
+  readonly port: number;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+export async function startGateway({ nats, redis }: Servers, options: GatewayOptions = {}): Promise<Gateway> {
+  const log = loggerFor(options.logTo);
+  const { user, password } = nats.credentials('gateway');
+  const connection = await connectBus({
+    servers: nats.servers,
+    user,
+    password: new Secret(password),
+    name: 'gateway',
+    log,
+  });
+  const config = {
+    API_PREFIX: 'api',
+    ALLOWED_ORIGINS: options.allowedOrigins ?? [],
+    TRUSTED_PROXY_HOPS: options.trustedProxyHops ?? 0,
+    HTTP_MAX_CONNECTIONS: 10_000,
+    RATE_LIMIT_WINDOW_SECONDS: options.windowSeconds ?? 900,
+    RATE_LIMIT_ANONYMOUS_MAX: options.anonymousMax ?? 100_000,
+    RATE_LIMIT_PRINCIPAL_MAX: options.principalMax ?? 100_000,
+    REDIS_URL: redis.url,
+    TOKEN_ISSUER: issuer,
+    TOKEN_AUDIENCE: audience,
+  };
+  const parts = createParts({ config, connection, log, isDraining: () => false });
+  const release = async () => {
+    await parts.stop();
+    await connection.close();
+  };
+  let app: App;
+  try {
+    await parts.start();
+    app = await buildApp(config, {
+      ...parts,
+      ...(options.controllers === undefined ? {} : { controllers: options.controllers }),
+    });
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  await app.nest.listen(0, '127.0.0.1');
+  const url = await app.nest.getUrl();
+  const gateway = {
+    app,
+    url,
+    port: Number(new URL(url).port),
+    fetch: (path: string, init?: RequestInit) => fetch(`${url}${path}`, init),
+    stop: async () => {
+      await app.nest.close();
+      await release();
+    },
+  };
+  if (options.waitUntilReady !== false) {
+    await eventually(async () => (await gateway.fetch('/health/readiness')).status === 200);
+  }
+  return gateway;
+}
+
+/** The decision path alone, on a connection of its own. */
+export async function connectDecide({ nats }: Servers): Promise<{ decide: DecideCommand; stop(): Promise<void> }> {
+  const { user, password } = nats.credentials('gateway');
+  const log = silentLogger();
+  const options = { servers: nats.servers, user, password: new Secret(password), name: 'gateway', log };
+  const connection = await connectBus(options);
+  const decide = new DecideCommand(createBusClient({ connection, contracts: rpc, log }));
+  return { decide, stop: () => connection.close() };
+}
+
+function loggerFor(lines: string[] | undefined): Logger {
+  if (lines === undefined) return silentLogger();
+  return createLogger({ service: 'gateway', level: 'info', destination: { write: (line) => void lines.push(line) } });
+}
+
+export interface TestUser {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly token: string;
+  readonly headers: { readonly authorization: string };
+}
+
+export function newUser(key: SigningKey, over: Record<string, unknown> = {}): TestUser {
+  const claims = { ...goodClaims(new Date()), ...over };
+  const token = signToken(key, claims);
+  return { id: claims.sub, sessionId: claims.sid, token, headers: { authorization: `Bearer ${token}` } };
+}
+
+/** rbac that allows exactly the given permissions to everybody. */
+export function allowOnly(peers: Peers, permissions: readonly string[]): void {
+  peers.answer('rbac.access.decide.v1', ({ checks }) => ({
+    revision: 7,
+    decisions: checks.map(({ permission }) =>
+      permissions.includes(permission) ? { effect: 'allow' } : { effect: 'deny', reason: 'no_grant' },
+    ),
+  }));
+}
+
+export const unavailable = () => {
+  throw new AppError('unavailable');
+};
+
+export const json = (body: unknown) => ({
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
+
+export async function problemOf(
+  response: Response,
+): Promise<{ code: string; status: number } & Record<string, unknown>> {
+  return (await response.json()) as { code: string; status: number };
+}

@@ -1,0 +1,99 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { CallContext } from '@prime-nest/contracts/context';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { RpcParsed } from '@prime-nest/contracts/rpc';
+import { serviceOf } from '@prime-nest/contracts/rpc';
+import { rpc } from '@prime-nest/contracts/subjects';
+import type { Rpc } from '@prime-nest/contracts/subjects';
+import { connectBus } from '@prime-nest/kit/bus/connection';
+import { decodeBody, decodeContext, encodeBody, encodeError } from '@prime-nest/kit/bus/wire';
+import { silentLogger } from '@prime-nest/kit/log';
+import { Secret } from '@prime-nest/kit/secret';
+import type { BusUser } from '@prime-nest/contracts/bus';
+import type { TestNats } from '@prime-nest/testkit/nats';
+
+export type Answer<S extends keyof Rpc> = (request: RpcParsed<Rpc, S>, context: CallContext) => unknown;
+
+/** One call as a peer received it. */
+export interface Received {
+  readonly subject: string;
+  readonly request: unknown;
+  readonly context: CallContext;
+}
+
+/**
+ * The services behind the gateway as far as the wire can tell: real connections with the real credentials, answering
+ * what a test decides. A subject without an answer stays silent, as one of a process that hangs.
+ */
+export class Peers {
+  readonly #connections = new Map<string, NatsConnection>();
+  readonly #answers = new Map<string, (request: unknown, context: CallContext) => unknown>();
+  readonly received: Received[] = [];
+
+  static async connect(nats: TestNats): Promise<Peers> {
+    const peers = new Peers();
+    for (const user of ['identity', 'rbac', 'audit'] satisfies BusUser[]) {
+      const { password } = nats.credentials(user);
+      const connection = await connectBus({
+        servers: nats.servers,
+        user,
+        password: new Secret(password),
+        name: user,
+        log: silentLogger(),
+      });
+      peers.#connections.set(user, connection);
+    }
+    for (const subject of Object.keys(rpc) as (keyof Rpc)[]) peers.#serve(subject);
+    await Promise.all([...peers.#connections.values()].map((connection) => connection.flush()));
+    return peers;
+  }
+
+  connection(service: 'identity' | 'rbac' | 'audit'): NatsConnection {
+    const connection = this.#connections.get(service);
+    if (connection === undefined) throw new Error(`no connection of ${service}`);
+    return connection;
+  }
+
+  answer<S extends keyof Rpc>(subject: S, answer: Answer<S>): void {
+    this.#answers.set(subject, answer as (request: unknown, context: CallContext) => unknown);
+  }
+
+  silence(subject: keyof Rpc): void {
+    this.#answers.delete(subject);
+  }
+
+  /** The calls of a subject so far, oldest first. */
+  calls(subject: keyof Rpc): Received[] {
+    return this.received.filter((call) => call.subject === subject);
+  }
+
+  forget(): void {
+    this.received.length = 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#connections.values()].map((connection) => connection.close()));
+  }
+
+  #serve(subject: keyof Rpc): void {
+    const service = serviceOf(subject);
+    this.#connections.get(service)?.subscribe(subject, {
+      queue: service,
+      callback: (_error, message) => {
+        const context = decodeContext(message.headers);
+        const request: unknown = rpc[subject].request.parse(decodeBody(message.data, 1_000_000));
+        this.received.push({ subject, request, context });
+        const answer = this.#answers.get(subject);
+        if (answer === undefined) return;
+        void (async () => {
+          try {
+            message.respond(encodeBody(await answer(request, context)));
+          } catch (error) {
+            const { body, headers } = encodeError(error instanceof AppError ? error : new AppError('internal'));
+            message.respond(body, { headers });
+          }
+        })();
+      },
+    });
+  }
+}
