@@ -1,0 +1,57 @@
+import { describe, expect, test } from '@jest/globals';
+import { mintDeviceToken, readDeviceToken } from './device.js';
+import { deviceLane, identifierOf, networkOf, reauthLane, secondsUntil, sourceLane, strangerLane } from './lockout.js';
+
+const key = Buffer.alloc(32, 1);
+const email = 'somebody@example.org';
+
+describe('lanes', () => {
+  test('are different for every kind, account and device, and keep no address readable', () => {
+    const lanes = [
+      strangerLane(key, email),
+      strangerLane(key, 'other@example.org'),
+      deviceLane(key, email, 'a'),
+      deviceLane(key, email, 'b'),
+      reauthLane(key, email),
+      sourceLane(key, '192.0.2.1'),
+    ];
+    expect(new Set(lanes.map((lane) => lane.key.toString('hex'))).size).toBe(lanes.length);
+    for (const lane of lanes) expect(lane.key.toString('latin1')).not.toContain('somebody');
+  });
+
+  test('of one account share its identifier; a source belongs to nobody', () => {
+    const identifier = identifierOf(key, email);
+    expect(strangerLane(key, email).identifier).toEqual(identifier);
+    expect(deviceLane(key, email, 'a').identifier).toEqual(identifier);
+    expect(sourceLane(key, '192.0.2.1').identifier).toBeNull();
+  });
+
+  test.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::ffff', '2001:db8:1:2::/64'],
+    ['2001:0db8:0001:0002::', '2001:db8:1:2::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ])('%s counts as %s', (ip, network) => expect(networkOf(ip)).toBe(network));
+
+  test('the wait is in whole seconds, rounded up', () => {
+    const now = new Date(0);
+    expect(secondsUntil(new Date(899_001), now)).toBe(900);
+    expect(secondsUntil(now, now)).toBe(1);
+  });
+});
+
+describe('device tokens', () => {
+  const deviceId = '01900000-0000-7000-8000-00000000abcd';
+  test('are read for the account they were minted for, and nothing else is', () => {
+    const deviceToken = mintDeviceToken(key, 'me', deviceId);
+    expect(readDeviceToken(key, 'me', deviceToken)).toBe(deviceId);
+    expect(readDeviceToken(key, 'you', deviceToken)).toBeUndefined();
+    expect(readDeviceToken(Buffer.alloc(32, 2), 'me', deviceToken)).toBeUndefined();
+    for (const forged of ['', 'dt1', 'dt1..', deviceToken.slice(1), `${deviceToken} `]) {
+      expect(readDeviceToken(key, 'me', forged)).toBeUndefined();
+    }
+  });
+});

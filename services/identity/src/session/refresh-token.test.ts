@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { isMintedBy, mintRefreshToken, parseRefreshToken, retryKeyOf } from './refresh-token.js';
+
+const key = randomBytes(32);
+const sessionId = '01900000-0000-7000-8000-00000000abcd';
+
+describe('refresh token', () => {
+  test('what was minted is parsed back and recognised, for any session and generation', () => {
+    fc.assert(
+      fc.property(fc.uuid(), fc.integer({ min: 0, max: 2 ** 31 - 1 }), (id, generation) => {
+        const parsed = parseRefreshToken(mintRefreshToken(key, id, generation));
+        expect(parsed).toMatchObject({ sessionId: id, generation });
+        expect(parsed !== undefined && isMintedBy(key, parsed)).toBe(true);
+        expect(parsed !== undefined && isMintedBy(randomBytes(32), parsed)).toBe(false);
+      }),
+    );
+  });
+
+  test('the same generation gives the same token, another one does not', () => {
+    expect(mintRefreshToken(key, sessionId, 7)).toBe(mintRefreshToken(key, sessionId, 7));
+    expect(mintRefreshToken(key, sessionId, 7)).not.toBe(mintRefreshToken(key, sessionId, 8));
+  });
+
+  test('a token with any one character changed, added or removed is not well-formed', () => {
+    const token = mintRefreshToken(key, sessionId, 3);
+    fc.assert(
+      fc.property(fc.nat(token.length - 1), fc.constantFrom(...'Aa0-_=+/ \n'), (at, character) => {
+        const changed = token.slice(0, at) + character + token.slice(at + 1);
+        if (changed !== token) expect(parseRefreshToken(changed)).toBeUndefined();
+        expect(parseRefreshToken(token.slice(0, at) + token.slice(at + 1))).toBeUndefined();
+        expect(parseRefreshToken(token.slice(0, at) + character + token.slice(at))).toBeUndefined();
+      }),
+    );
+  });
+
+  test('noise is refused without an exception', () => {
+    fc.assert(fc.property(fc.string(), (text) => expect(parseRefreshToken(text)).toBeUndefined()));
+    fc.assert(fc.property(fc.string(), (text) => expect(parseRefreshToken(`rt1_${text}`)).toBeUndefined()));
+  });
+
+  test('a retry key says nothing without the key of its session', () => {
+    expect(retryKeyOf(key, 'abcdefgh')).toEqual(retryKeyOf(key, 'abcdefgh'));
+    expect(retryKeyOf(key, 'abcdefgh')).not.toEqual(retryKeyOf(randomBytes(32), 'abcdefgh'));
+  });
+});
