@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { databaseRoles, databaseServices, rolesStatements, schemasStatements } from './roles-sql.js';
+import { databaseRoles, type databaseServices, rolesStatements, schemasStatements } from './roles-sql.js';
 import type { DatabaseRole } from './roles-sql.js';
 
 export type RolePasswords = Readonly<Record<DatabaseRole, string>>;

@@ -44,6 +44,7 @@ async function main(): Promise<number> {
       return dataCommand(command, env);
     case 'doctor':
       return doctorCommand(env);
+    case undefined:
     default:
       console.error(usage);
       return 2;

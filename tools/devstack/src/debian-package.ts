@@ -21,6 +21,8 @@ export interface FetchContext {
   readonly announce: (line: string) => void;
   /** Looks only: nothing is fetched. */
   readonly dryRun?: boolean;
+  /** Instead of the folders where distributions put servers. */
+  readonly knownFolders?: readonly string[];
 }
 
 /**

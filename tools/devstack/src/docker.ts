@@ -34,7 +34,7 @@ export async function startContainer(source: Source & { kind: 'docker' }, o: Con
     name: o.name,
     port: o.port,
     deadlineMs: 180_000, // the image may have to be pulled
-    start: async (at) =>
+    start: (at) =>
       spawnChild({
         name: o.name,
         command: 'docker',

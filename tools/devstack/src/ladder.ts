@@ -7,7 +7,7 @@ export type Source =
 /** One way to get a server. `detect` answers with the source, or with the reason why this way is closed. */
 export interface Rung {
   readonly name: string;
-  detect(): Promise<Source | string>;
+  detect(): Source | string | Promise<Source | string>;
 }
 
 export interface Ladder {

@@ -70,7 +70,7 @@ async function startedWith(
 ): Promise<Launcher & { state: SystemState }> {
   const launcher = run(['start', '--json', ...args], env);
   const state = await waitUntil(
-    async () => {
+    () => {
       const line = launcher.output.find((text) => text.startsWith('{"event":"ready"'));
       if (line === undefined) throw new Error(launcher.output.join('\n'));
       return (JSON.parse(line) as { state: SystemState }).state;
@@ -170,7 +170,7 @@ describe('npm start', () => {
     const { state, output } = await startedWith({}, ['--replicas', 'rbac=2']);
     const victim = state.pids['rbac-2'] as number;
     process.kill(victim, 'SIGKILL');
-    await waitUntil(async () => expect(output.join('\n')).toContain('rbac-2 is ready again'), {
+    await waitUntil(() => expect(output.join('\n')).toContain('rbac-2 is ready again'), {
       deadlineMs: 20_000,
       what: 'the restart',
     });
@@ -181,7 +181,7 @@ describe('npm start', () => {
   test('leaves nothing running when it is killed, and the next start works', async () => {
     const { state, process: launcher } = await startedWith();
     launcher.kill('SIGKILL');
-    await waitUntil(async () => expect(alive(state.pids)).toEqual([]), { deadlineMs: 20_000, what: 'no orphan' });
+    await waitUntil(() => expect(alive(state.pids)).toEqual([]), { deadlineMs: 20_000, what: 'no orphan' });
     const next = await startedWith();
     expect(alive(next.state.pids)).toHaveLength(7);
   });

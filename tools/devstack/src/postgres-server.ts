@@ -59,7 +59,7 @@ async function start(source: Source, options: StartPostgresOptions, env: Env): P
   const { child, port, busy } = await launch({
     name: 'PostgreSQL',
     port: options.port,
-    start: async (at) =>
+    start: (at) =>
       spawnChild({
         name: 'postgres',
         command: source.path,

@@ -21,7 +21,7 @@ export function natsLadder(context: RungContext): Ladder {
     rungs: [
       urlRung('NATS_URL', env),
       variableRung('NATS_SERVER_BIN', env, probe),
-      pathRung('nats-server', async () => ['/usr/sbin', '/opt/homebrew/bin'], env, probe),
+      pathRung('nats-server', () => context.knownFolders ?? ['/usr/sbin', '/opt/homebrew/bin'], env, probe),
       cacheRung(debian, env, probe),
       debianRung(debian, context, probe),
       dockerRung(image, env),

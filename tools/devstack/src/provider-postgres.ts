@@ -21,7 +21,7 @@ export function postgresLadder(context: RungContext): Ladder {
       urlRung('DATABASE_URL', env),
       folderRung(env),
       packageRung(),
-      pathRung('postgres', distributionFolders, env, probePostgres),
+      pathRung('postgres', () => context.knownFolders ?? distributionFolders(), env, probePostgres),
       cacheRung(debian, env, probePostgres),
       debianRung(debian, context, probePostgres),
       dockerRung(image, env),

@@ -21,7 +21,7 @@ export function redisLadder(context: RungContext): Ladder {
     rungs: [
       urlRung('REDIS_URL', env),
       variableRung('REDIS_SERVER_BIN', env, probe),
-      pathRung('redis-server', async () => ['/usr/sbin', '/opt/homebrew/bin'], env, probe),
+      pathRung('redis-server', () => context.knownFolders ?? ['/usr/sbin', '/opt/homebrew/bin'], env, probe),
       cacheRung(debian, env, probe),
       debianRung(debian, context, probe),
       dockerRung(image, env),

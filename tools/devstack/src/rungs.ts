@@ -32,7 +32,7 @@ export function urlRung(variable: string, env: Env): Rung {
   const name = `${variable}`;
   return {
     name,
-    detect: async () => {
+    detect: () => {
       const url = env[variable];
       return url === undefined || url === '' ? 'not set' : { kind: 'url', rung: name, url };
     },
@@ -50,7 +50,12 @@ export function variableRung(variable: string, env: Env, probe: Probe): Rung {
 }
 
 /** Candidates on PATH, then in the folders where distributions keep servers off everybody's PATH. */
-export function pathRung(program: string, folders: () => Promise<string[]>, env: Env, probe: Probe): Rung {
+export function pathRung(
+  program: string,
+  folders: () => readonly string[] | Promise<readonly string[]>,
+  env: Env,
+  probe: Probe,
+): Rung {
   const name = `${program} on PATH`;
   return {
     name,

@@ -21,14 +21,14 @@ export interface RunningServer {
 /** Somebody else's server: used, never started, never stopped. */
 export function externalServer(url: string, defaultPort: number, description: string): RunningServer {
   const port = Number(new URL(url).port) || defaultPort;
-  return { url, port, pid: undefined, description, signal: () => undefined, stop: async () => undefined };
+  return { url, port, pid: undefined, description, signal: () => undefined, stop: () => Promise.resolve() };
 }
 
 export interface Launch {
   readonly name: string;
   /** 0 = any. */
   readonly port: number;
-  readonly start: (port: number) => Promise<Child>;
+  readonly start: (port: number) => Child | Promise<Child>;
   readonly ready: (port: number) => Promise<unknown>;
   readonly deadlineMs?: number;
 }

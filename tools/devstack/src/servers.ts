@@ -49,7 +49,7 @@ export async function startServer(name: ServerName, options: ServerOptions): Pro
     options.events,
   );
   if (first === undefined) throw new Error(`${name} was stopped while it was starting`);
-  const { url, port, description, busyPort } = first as RunningServer;
+  const { url, port, description, busyPort } = first;
   if (busyPort !== undefined) options.announce(`port ${busyPort} is busy: ${name} listens on ${port}`);
   return { ...supervised, url, port, description };
 }

@@ -23,7 +23,7 @@ const tokens = ['TOKEN_ISSUER', 'TOKEN_AUDIENCE'];
  * nor a private key.
  */
 const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
-  gateway: [...tokens, 'API_PREFIX', 'ALLOWED_ORIGINS', 'RATE_LIMIT_', 'TRUSTED_PROXY_HOPS', 'GATEWAY_'],
+  gateway: [...tokens, 'API_PREFIX', 'ALLOWED_ORIGINS', 'RATE_LIMIT_', 'TRUSTED_PROXY_HOPS', 'HTTP_MAX_', 'DRAIN_'],
   identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
   rbac: ['RBAC_', 'DB_POOL_MAX'],
   audit: ['AUDIT_', 'DB_POOL_MAX'],
@@ -41,7 +41,6 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
   return {
     PATH: env['PATH'],
     NODE_ENV: 'development',
-    ...(inherited[service].includes('TOKEN_ISSUER') ? defaultTokens : {}),
     ...Object.fromEntries(chosen),
     NATS_URL: around.natsUrl,
     NATS_USER: service,
@@ -50,9 +49,6 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
     ...(service === 'identity' ? keyEnv(secrets) : {}),
   };
 }
-
-/** Fixed, so that a token outlives a restart on another port. */
-const defaultTokens: Env = { TOKEN_ISSUER: 'https://prime-nest.localhost', TOKEN_AUDIENCE: 'prime-nest' };
 
 function databaseEnv(service: DatabaseService, { url, migrationUrl }: ServiceUrls): Env {
   const prefix = service.toUpperCase();

@@ -25,11 +25,11 @@ import { SystemParts, settleAll } from './system-parts.js';
 /** Who watches a system come up and run. */
 export interface Observer {
   /** A step is done. */
-  step(name: string, detail: string, ms: number): void;
+  readonly step: (name: string, detail: string, ms: number) => void;
   /** Something a person should know: a busy port, a fetch, a crash. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
   /** A line that a service wrote. */
-  line(name: string, line: string): void;
+  readonly line: (name: string, line: string) => void;
 }
 
 export interface LaunchOptions {
@@ -81,11 +81,11 @@ export async function launchSystem(options: LaunchOptions): Promise<LaunchedSyst
 
 async function assemble(options: LaunchOptions, parts: SystemParts): Promise<LaunchedSystem> {
   const { home, env, observer } = options;
-  const step = async <T>(name: string, work: () => Promise<T>, detail = (_: T): string => ''): Promise<T> => {
+  const step = async <T>(name: string, work: () => Promise<T>, detail?: (result: T) => string): Promise<T> => {
     options.abort?.throwIfAborted();
     const since = performance.now();
     const result = await work();
-    observer.step(name, detail(result), performance.now() - since);
+    observer.step(name, detail?.(result) ?? '', performance.now() - since);
     return result;
   };
   const secrets = await step('secrets', () => loadSecrets(home, env));

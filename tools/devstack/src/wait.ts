@@ -16,7 +16,7 @@ export interface WaitOptions {
 }
 
 /** Resolves when `attempt` returns without an error. The last error is the cause of the timeout's. */
-export async function waitUntil<T>(attempt: () => Promise<T>, options: WaitOptions): Promise<T> {
+export async function waitUntil<T>(attempt: () => T | Promise<T>, options: WaitOptions): Promise<T> {
   const end = performance.now() + options.deadlineMs;
   for (;;) {
     try {
