@@ -34,6 +34,19 @@ export const EventFilter = z.strictObject({
 });
 export type EventFilter = z.infer<typeof EventFilter>;
 
+const Count = z.int().min(0);
+const Hash = z.base64().length(44);
+
+/**
+ * A signed tree head as text: a C2SP checkpoint (`origin`, size, root) in a C2SP signed note (Ed25519). Two of them
+ * with a consistency proof show that nothing between them was changed, removed or put in.
+ */
+const CheckpointNote = z.string().max(4096);
+
+/** An entry as the log holds it: `entry` is the text whose UTF-8 bytes were hashed (RFC 8785 JSON of the event). */
+export const ExportedEntry = z.object({ index: Count, receivedAt: Instant, entry: z.string() });
+export type ExportedEntry = z.infer<typeof ExportedEntry>;
+
 export const auditRpc = {
   /** Newest first. The page after `cursor` stays the same while the log grows. The search itself is recorded. */
   'audit.event.search.v1': {
@@ -49,6 +62,82 @@ export const auditRpc = {
     request: z.strictObject({ id: Id }),
     response: LogEntry,
     errors: ['not_found'],
+    timeoutMs: 1000,
+  },
+  /**
+   * Proves that an event is in the log (RFC 6962 §2.1.1): `proof` leads from the hash of `entry` (base64 of the hashed
+   * bytes) to the root in `checkpoint`. An event of the last second may still answer `unavailable`: not signed yet.
+   */
+  'audit.event.proof.v1': {
+    request: z.strictObject({ id: Id }),
+    response: z.object({
+      index: Count,
+      treeSize: Count,
+      entry: z.base64(),
+      proof: z.array(Hash),
+      checkpoint: CheckpointNote,
+    }),
+    errors: ['not_found'],
+    timeoutMs: 2500,
+  },
+  /**
+   * One page of an export in log order. All pages of an export end at the tree of the first page's `checkpoint`, which
+   * comes with each: without a filter the entries are exactly that tree. Each page is recorded.
+   */
+  'audit.event.export.v1': {
+    request: EventFilter.extend({
+      limit: z.int().min(1).max(1000).default(500),
+      cursor: z.string().max(64).optional(),
+    }),
+    response: z.object({ data: z.array(ExportedEntry), nextCursor: z.string().nullable(), checkpoint: CheckpointNote }),
+    errors: [],
+    timeoutMs: 3000,
+  },
+  /** The newest checkpoint, with the public key to check it by (C2SP verifier key; get it on a second way, too). */
+  'audit.checkpoint.get.v1': {
+    request: z.strictObject({}),
+    response: z.object({
+      treeSize: Count,
+      rootHash: Hash,
+      checkpoint: CheckpointNote,
+      verifierKey: z.string(),
+      signedAt: Instant,
+    }),
+    errors: [],
+    timeoutMs: 1000,
+  },
+  /**
+   * Proves that the tree of size `to` begins with the tree of size `from` (RFC 6962 §2.1.2). `to` is the newest
+   * checkpoint's size when left out and never beyond it; `checkpoint` is that newest one.
+   */
+  'audit.checkpoint.consistency.v1': {
+    request: z.strictObject({ from: z.int().min(1), to: z.int().min(1).optional() }),
+    response: z.object({ from: Count, to: Count, proof: z.array(Hash), checkpoint: CheckpointNote }),
+    errors: ['not_found'],
+    timeoutMs: 1400,
+  },
+  /**
+   * A tile of hashes (C2SP tlog-tiles, height 8): `width` hashes, 256 for a full one, concatenated and in base64.
+   * `not_found` for what the newest checkpoint does not cover.
+   */
+  'audit.tile.get.v1': {
+    request: z.strictObject({
+      level: z.int().min(0).max(6),
+      index: z.int().min(0),
+      width: z.int().min(1).max(256).default(256),
+    }),
+    response: z.object({ data: z.base64() }),
+    errors: ['not_found'],
+    timeoutMs: 1400,
+  },
+  /**
+   * How far the log has taken a source's sequence: every number up to `sequence` is an entry (0: none). A source asks
+   * before it forgets what it published, and publishes again from there when the stream has lost something.
+   */
+  'audit.receipt.get.v1': {
+    request: z.strictObject({ source: z.string().regex(/^[a-z]{2,32}$/), epoch: z.string().min(1).max(64) }),
+    response: z.object({ sequence: Count, checkpoint: CheckpointNote.nullable() }),
+    errors: [],
     timeoutMs: 1000,
   },
 } as const satisfies RpcContracts;

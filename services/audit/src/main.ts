@@ -10,12 +10,17 @@ import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { AuditModule } from './audit.module.js';
-import { readAuditConfig } from './config.js';
+import { CheckpointJob } from './checkpoint.job.js';
+import { readAuditConfig, signingKey } from './config.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { AppendCommand } from './log/append.command.js';
+import { formatVerifierKey, verifierKeyOf } from './log/checkpoint.js';
 import { LogStore } from './log/log.store.js';
 import { SequencerLock } from './log/sequencer-lock.store.js';
 import { auditMigrations } from './migrations/list.js';
+import { CheckpointStore } from './proof/checkpoint.store.js';
+import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
+import { EntryStore } from './search/entry.store.js';
 
 const service = 'audit';
 
@@ -26,6 +31,9 @@ runService({
     const log = createLogger({ service, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
     life.configure({ log, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS });
     const ssl = databaseSsl(config);
+    const key = { origin: config.AUDIT_LOG_ORIGIN, privateKey: signingKey(config) };
+    const verifierKey = formatVerifierKey(verifierKeyOf(key.origin, key.privateKey));
+    if (config.AUDIT_SIGNING_KEY === undefined) log.warn({ verifierKey }, 'checkpoint.key_is_temporary');
 
     if (config.AUDIT_DB_MIGRATE_ON_START) {
       const url = config.AUDIT_DB_MIGRATION_URL ?? config.AUDIT_DB_URL;
@@ -56,12 +64,32 @@ runService({
     outbox.onCommitted(() => relay.wake());
     life.onStop('relay', () => relay.stop());
 
-    const append = new AppendCommand({ database, log: new LogStore(), clock: systemClock, newId });
-    const ingest = new IngestConsumer({ connection, append, lock: new SequencerLock(database), log });
+    const clock = systemClock;
+    const logStore = new LogStore();
+    const lock = new SequencerLock(database);
+    const append = new AppendCommand({ database, log: logStore, clock, newId });
+    const ingest = new IngestConsumer({ connection, append, lock, log });
+    const checkpoints = new CheckpointStore();
+    const sign = new SignCheckpointCommand({
+      database,
+      log: logStore,
+      entries: new EntryStore(),
+      checkpoints,
+      key,
+      clock,
+    });
+    const signer = new CheckpointJob({
+      sign,
+      log,
+      intervalMs: config.AUDIT_CHECKPOINT_INTERVAL_MS,
+      isLeader: () => lock.isHeld,
+    });
     ingest.start();
+    signer.start();
     life.onStop('ingest', () => ingest.stop());
+    life.onStop('checkpoints', () => signer.stop());
 
-    const module = AuditModule.with({ database, outbox });
+    const module = AuditModule.with({ database, outbox, verifierKey });
     const { server } = await serveRpc({ service, module, connection, contracts: auditRpc, log, life });
     await startHealth({
       host: config.HEALTH_HOST,

@@ -1,6 +1,6 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { AuditEvent } from '@prime-nest/contracts/events';
-import type { Tx } from '@prime-nest/kit/database';
+import type { Queryable, Tx } from '@prime-nest/kit/database';
 import type { Message } from './message.js';
 import { placeKey } from './sequence.js';
 import type { Moved, Verdict } from './sequence.js';
@@ -38,7 +38,7 @@ const insertEntriesSql = `
     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
     $17::text[], $18::bytea[], $19::bytea[])`;
 
-/** The writing side of the log. Every method is a part of the one transaction that appends a batch. */
+/** The writing side of the log: parts of the one transaction that appends a batch. */
 export class LogStore {
   /** The state of the tree, locked until the transaction ends: there is one appender at a time, in all processes. */
   async lockState(tx: Tx): Promise<LockedState> {
@@ -57,6 +57,15 @@ export class LogStore {
       partitionEnd: Number(row.partition_end),
       partitionRows: Number(row.partition_rows),
     };
+  }
+
+  /** The state of the tree as this transaction sees it, not locked. */
+  async readState(tx: Queryable): Promise<LogState> {
+    const [row] = await tx.query<{ tree_size: string; root: Buffer; frontier: Buffer }>(
+      'SELECT tree_size, root, frontier FROM log_state',
+    );
+    if (row === undefined) throw new AppError('internal', { internal: { reason: 'the log has no state' } });
+    return { treeSize: Number(row.tree_size), root: row.root, frontier: row.frontier };
   }
 
   /** Watermarks of all epochs of these sources, by place key. */

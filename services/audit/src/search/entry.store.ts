@@ -36,6 +36,21 @@ export class EntryStore {
     return rows.map(readRow);
   }
 
+  /** Matching entries `from` (inclusive) to `to` (exclusive), the oldest first, at most `limit`. */
+  async forward(
+    tx: Queryable,
+    filter: EventFilter,
+    { from, to, limit }: { from: number; to: number; limit: number },
+  ): Promise<StoredEntry[]> {
+    const { sql, params } = filterCondition(filter, 4);
+    const rows = await tx.query<Row>(
+      `SELECT log_index, received_at, leaf_hash, entry FROM event
+        WHERE log_index >= $1 AND log_index < $2 AND ${sql} ORDER BY log_index LIMIT $3`,
+      [from, to, limit, ...params],
+    );
+    return rows.map(readRow);
+  }
+
   async findById(tx: Queryable, eventId: string): Promise<StoredEntry | undefined> {
     const [row] = await tx.query<Row>(
       'SELECT log_index, received_at, leaf_hash, entry FROM event WHERE event_id = $1',

@@ -5,8 +5,9 @@ import type { RpcParsed } from '@prime-nest/contracts/rpc';
 import type { Database } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { toLogEntry } from './entry.store.js';
-import type { EntryStore, StoredEntry } from './entry.store.js';
+import type { EntryStore } from './entry.store.js';
 import { parseCursor } from './filter.js';
+import { fittingEntries } from './page.js';
 
 export type SearchRequest = RpcParsed<AuditRpc, 'audit.event.search.v1'>;
 
@@ -14,9 +15,6 @@ export interface SearchPage {
   readonly data: LogEntry[];
   readonly nextCursor: string | null;
 }
-
-/** Entries of one page together: what fits into a reply of the bus, with room for the envelope. */
-const pageBytesMax = 700_000;
 
 /**
  * Answers a page of entries, newest first, and records the search in the same transaction: who read what is in the
@@ -43,7 +41,7 @@ export class SearchEventsCommand {
     }
     return this.#database.transaction(async (tx) => {
       const found = await this.#entries.search(tx, filter, { below, limit: limit + 1 });
-      const page = fitting(found.slice(0, limit));
+      const page = fittingEntries(found.slice(0, limit));
       const last = page.at(-1);
       const hasMore = found.length > page.length;
       const after = {
@@ -55,10 +53,4 @@ export class SearchEventsCommand {
       return { data: page.map(toLogEntry), nextCursor: hasMore && last !== undefined ? String(last.index) : null };
     });
   }
-}
-
-function fitting(entries: readonly StoredEntry[]): StoredEntry[] {
-  let bytes = 0;
-  const end = entries.findIndex((entry) => (bytes += entry.bytes.length + 100) > pageBytesMax);
-  return entries.slice(0, end === -1 ? undefined : Math.max(1, end));
 }

@@ -1,0 +1,50 @@
+import type { Queryable, Tx } from '@prime-nest/kit/database';
+
+export interface StoredCheckpoint {
+  readonly treeSize: number;
+  readonly root: Buffer;
+  readonly frontier: Buffer;
+  readonly note: string;
+  readonly signedAt: Date;
+}
+
+interface Row {
+  readonly tree_size: string;
+  readonly root: Buffer;
+  readonly frontier: Buffer;
+  readonly note: string;
+  readonly signed_at: Date;
+}
+
+export class CheckpointStore {
+  async newest(tx: Queryable): Promise<StoredCheckpoint | undefined> {
+    const [row] = await tx.query<Row>(
+      'SELECT tree_size, root, frontier, note, signed_at FROM checkpoint ORDER BY tree_size DESC LIMIT 1',
+    );
+    return row === undefined ? undefined : readRow(row);
+  }
+
+  async ofSize(tx: Queryable, treeSize: number): Promise<StoredCheckpoint | undefined> {
+    const [row] = await tx.query<Row>(
+      'SELECT tree_size, root, frontier, note, signed_at FROM checkpoint WHERE tree_size = $1',
+      [treeSize],
+    );
+    return row === undefined ? undefined : readRow(row);
+  }
+
+  /** Adds a checkpoint. A size is signed once: another one for it is a unique violation. */
+  async insert(tx: Tx, { treeSize, root, frontier, note, signedAt }: StoredCheckpoint): Promise<void> {
+    await tx.query('INSERT INTO checkpoint (tree_size, root, frontier, note, signed_at) VALUES ($1, $2, $3, $4, $5)', [
+      treeSize,
+      root,
+      frontier,
+      note,
+      signedAt.toISOString(),
+    ]);
+  }
+}
+
+function readRow(row: Row): StoredCheckpoint {
+  const { root, frontier, note, signed_at: signedAt } = row;
+  return { treeSize: Number(row.tree_size), root, frontier, note, signedAt };
+}
