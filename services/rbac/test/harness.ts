@@ -63,7 +63,7 @@ export class LocalFleet {
   }
 }
 
-export function openRbacDatabase(server: TestDatabase, poolMax = 6): Promise<Database> {
+export function openRbacDatabase(server: Pick<TestDatabase, 'url'>, poolMax = 6): Promise<Database> {
   return openDatabase({
     url: new Secret(server.url),
     schema: 'rbac',
@@ -87,7 +87,7 @@ export interface TestReplica extends Policy {
 }
 
 export interface ReplicaOptions {
-  readonly server: TestDatabase;
+  readonly server: Pick<TestDatabase, 'url'>;
   readonly fleet?: Fleet;
   readonly leaseMs?: number;
   readonly heartbeatMs?: number;

@@ -13,13 +13,14 @@ export function momentOf(clocks: Clocks): Moment {
   return { monoMs: clocks.monoMs(), wallMs: clocks.wallMs() };
 }
 
-/** How much faster or slower than the database's clock this machine's clock may run. */
+/** How much faster or slower than the database's clock this machine's clock may run. The promise rests on this bound. */
 export const clockRateErrorMax = 0.01;
 
 /**
  * The right to decide without asking: while it is held, no mutation is answered that this process does not know.
- * Counted from the moment the request was sent, not from its answer: the database counts from later. Both clocks
- * have to agree that it is held, because each stands still in a situation where the other one does not.
+ * Counted from the moment the request was sent, not from its answer: the database counts from later. Shortened by
+ * the clock rate error: a slow clock must not stretch it past the end that the database has recorded. Both clocks have
+ * to agree that it is held, because each stands still in a situation where the other one does not.
  */
 export class Lease {
   readonly #durationMs: number;
@@ -48,11 +49,11 @@ export class Lease {
     const monoAge = now.monoMs - this.#sent.monoMs;
     const wallAge = now.wallMs - this.#sent.wallMs;
     // A wall clock that was set back says nothing; one that leapt ahead ends the lease early, which is safe.
-    return Math.max(0, this.#durationMs - Math.max(monoAge, wallAge));
+    return Math.max(0, this.#durationMs * (1 - clockRateErrorMax) - Math.max(monoAge, wallAge));
   }
 }
 
 /** The latest that the database's clock can show now, given what it showed in the answer to a request sent then. */
 export function databaseTimeMax(anchor: { readonly databaseMs: number; readonly sent: Moment }, now: Moment): number {
-  return anchor.databaseMs + (now.monoMs - anchor.sent.monoMs) * (1 + clockRateErrorMax);
+  return anchor.databaseMs + (now.monoMs - anchor.sent.monoMs) / (1 - clockRateErrorMax);
 }

@@ -4,14 +4,12 @@ import type { EventDraft } from '@prime-nest/contracts/events';
 import type { Effect, PermissionName } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
-import { hasAdministrator } from './administrators.js';
 import type { Barrier, LiveMembers } from './barrier.command.js';
-import { isSubset } from './bitset.js';
 import { applyDelta } from './compile.js';
 import { decide } from './decide.js';
 import type { Delta } from './delta.js';
 import { type Difference, difference } from './difference.js';
-import { givenBits, grantableBits } from './escalation.js';
+import { judge } from './judge.js';
 import { type Head, appendChange, lockHead, readChangesSince } from './policy.store.js';
 import type { Replica } from './replica.store.js';
 import type { PolicySnapshot } from './snapshot.js';
@@ -94,7 +92,6 @@ export class Mutator {
   async run<T>(mutation: Mutation<T>): Promise<Mutated<T>> {
     try {
       const { result, after, live } = await this.#inTurn(() => this.#commit(mutation));
-      this.#replica.install(after);
       return { result, effect: await this.#barrier.wait(after.revision, live) };
     } catch (error) {
       if (error instanceof DryRun) return error.outcome as Mutated<T>;
@@ -118,14 +115,14 @@ export class Mutator {
   async #commit<T>(mutation: Mutation<T>): Promise<Committed<T>> {
     // Before the lock, so that little is left to do under it.
     await this.#replica.fresh();
-    return this.#database.transaction(async (tx) => {
+    const committed = await this.#database.transaction(async (tx) => {
       const head = await lockHead(tx);
       const before = await this.#policyAt(tx, head);
       authorize(before, mutation, head.nowMs);
       const { result, delta, event } = await mutation.write({ tx, policy: before, nowMs: head.nowMs });
       const isChanged = event !== undefined;
       const after = isChanged ? applyDelta(before, { revision: head.revision + 1, delta }) : before;
-      judge(before, after, mutation);
+      if (mutation.needs !== seedAuthority) judge(before, after, actorIdOf(mutation.context));
       if (mutation.isDryRun === true) {
         const effect = { revision: head.revision, effective: 'none' as const, barrierMs: 0, acked: [], fenced: [] };
         throw new DryRun({ result, effect, preview: difference(before, after, head.nowMs) });
@@ -138,6 +135,8 @@ export class Mutator {
       // A crash from here on: committed or not, as PostgreSQL says; no answer has been given either way.
       return { result, after, live: await this.#barrier.liveMembers(tx) };
     });
+    this.#replica.install(committed.after);
+    return committed;
   }
 
   async #policyAt(tx: Tx, head: Head): Promise<PolicySnapshot> {
@@ -152,20 +151,17 @@ export class Mutator {
   }
 }
 
-function authorize(policy: PolicySnapshot, { needs, context: { actor } }: Mutation<unknown>, nowMs: number): void {
+function authorize(policy: PolicySnapshot, { needs, context }: Mutation<unknown>, nowMs: number): void {
   if (needs === seedAuthority) return;
-  if (actor.type !== 'user') throw new AppError('forbidden', { internal: { actor: actor.type } });
-  const mayDo = needs.some(
-    (permission) => decide(policy, { principalId: actor.id, permission }, nowMs).effect === 'allow',
-  );
+  const principalId = actorIdOf(context);
+  const mayDo = needs.some((permission) => decide(policy, { principalId, permission }, nowMs).effect === 'allow');
   if (!mayDo) throw new AppError('forbidden', { internal: { needs: [...needs] } });
 }
 
-function judge(before: PolicySnapshot, after: PolicySnapshot, { needs, context: { actor } }: Mutation<unknown>): void {
-  if (needs === seedAuthority || before === after) return;
-  const holder = actor.type === 'user' ? actor.id : '';
-  if (!isSubset(givenBits(before, after), grantableBits(before, holder))) throw new AppError('escalation_refused');
-  if (hasAdministrator(before) && !hasAdministrator(after)) throw new AppError('last_administrator');
+/** Only people hold roles. A service that asks has no authority of its own. */
+function actorIdOf({ actor }: CallContext): string {
+  if (actor.type !== 'user') throw new AppError('forbidden', { internal: { actor: actor.type } });
+  return actor.id;
 }
 
 /** Leaves the transaction with an answer and takes the writes with it. */
