@@ -31,7 +31,12 @@ export const baseKeys = {
     .unit('milliseconds')
     .description('How long a stopping process may finish what it has begun.'),
   HEALTH_HOST: Joi.string().default('0.0.0.0').description('Address of the health endpoints.'),
-  HEALTH_PORT: Joi.number().integer().min(0).max(65_535).default(8080).description('Port of the health endpoints; 0 takes any.'),
+  HEALTH_PORT: Joi.number()
+    .integer()
+    .min(0)
+    .max(65_535)
+    .default(8080)
+    .description('Port of the health endpoints; 0 takes any.'),
   OTEL_ENABLED: Joi.boolean()
     .default(false)
     .description('Exports traces (OTLP over HTTP); the standard OTEL_* variables configure where to and how many.'),
@@ -54,7 +59,10 @@ export const natsKeys = {
     .required()
     .description('NATS servers: one `nats://` or `tls://` address, or several with commas.'),
   NATS_USER: Joi.string().when('NODE_ENV', inProduction).description("The service's own NATS user."),
-  NATS_PASSWORD: Joi.string().when('NODE_ENV', inProduction).meta({ secret: true }).description('Password of NATS_USER.'),
+  NATS_PASSWORD: Joi.string()
+    .when('NODE_ENV', inProduction)
+    .meta({ secret: true })
+    .description('Password of NATS_USER.'),
   NATS_TLS_CA_FILE: Joi.string()
     .when('NODE_ENV', inProduction)
     .description('PEM file of the authority that signed the certificate of NATS; switches TLS on.'),
@@ -72,10 +80,14 @@ export type DatabaseEnv<P extends string> = { readonly [K in `${P}_DB_URL`]: Sec
 
 /** Keys of a service's own database; `prefix` in capitals without the underscore, such as `BILLING`. */
 export function databaseKeys<P extends string>(prefix: P) {
-  const url = Joi.string().pattern(/^postgres(ql)?:\/\/\S+$/).meta({ secret: true });
+  const url = Joi.string()
+    .pattern(/^postgres(ql)?:\/\/\S+$/)
+    .meta({ secret: true });
   const keys = {
     [`${prefix}_DB_URL`]: url.required().description('PostgreSQL address with the login role of the service.'),
-    [`${prefix}_DB_MIGRATION_URL`]: url.description('The same database with the role that owns the schema; only migrations use it.'),
+    [`${prefix}_DB_MIGRATION_URL`]: url.description(
+      'The same database with the owner of the schema; only migrations use it.',
+    ),
     [`${prefix}_DB_MIGRATE_ON_START`]: Joi.boolean().default(false).description('Applies migrations before serving.'),
     DB_SSL: Joi.boolean()
       .default(false)

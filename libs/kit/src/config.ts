@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import Joi from 'joi';
+import type Joi from 'joi';
 import { isError } from './redact.js';
 import { Secret } from './secret.js';
 
@@ -12,7 +12,9 @@ export class ConfigError extends Error {
   readonly problems: readonly string[];
 
   constructor(service: string, problems: readonly string[]) {
-    super(`${service}: the configuration has ${String(problems.length)} problem(s)\n${problems.map((p) => `  - ${p}`).join('\n')}`);
+    super(
+      `${service}: the configuration has ${String(problems.length)} problem(s)\n${problems.map((p) => `  - ${p}`).join('\n')}`,
+    );
     this.problems = problems;
   }
 }
@@ -56,7 +58,8 @@ export function loadConfig<T>({ service, schema, env, prefixes }: LoadConfigOpti
   for (const detail of checked.error?.details ?? []) {
     const name = detail.path.join('.');
     const rule = scrub(detail.message.replaceAll('"', ''), Object.values(input));
-    if (!problems.some((problem) => problem.startsWith(`${name} `) || problem.startsWith(`${name}_FILE `))) problems.push(rule);
+    if (!problems.some((problem) => problem.startsWith(`${name} `) || problem.startsWith(`${name}_FILE `)))
+      problems.push(rule);
   }
   if (problems.length > 0) throw new ConfigError(service, problems);
 
@@ -78,12 +81,16 @@ export function describeEnv(schema: Joi.ObjectSchema): VariableDescription[] {
       name,
       type: typeName(key),
       ...(unit === undefined ? {} : { unit }),
-      ...(preset === undefined || typeof preset === 'object' ? {} : { default: String(preset) }),
+      ...(isScalar(preset) ? { default: String(preset) } : {}),
       secret: key.metas?.some((meta) => meta.secret === true) ?? false,
       required: key.flags?.presence === 'required',
       description: key.flags?.description ?? '',
     };
   });
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return ['string', 'number', 'boolean'].includes(typeof value);
 }
 
 interface KeyDescription {
@@ -121,7 +128,11 @@ function readVariable(variable: VariableDescription, env: Environment, problems:
 // Kubernetes adds these for each Service of the namespace, named after the Service: a Service `nats` gives NATS_PORT.
 const serviceLink = /_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/;
 
-function misspellings(variables: readonly VariableDescription[], env: Environment, prefixes: readonly string[]): string[] {
+function misspellings(
+  variables: readonly VariableDescription[],
+  env: Environment,
+  prefixes: readonly string[],
+): string[] {
   const known = new Set(variables.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name])));
   const problems: string[] = [];
   for (const [name, value] of Object.entries(env)) {

@@ -31,7 +31,7 @@ export function freshContext(actor: Actor): CallContext {
   return { correlationId: newId(), trace: newTrace(), actor };
 }
 
-/** The context of work that a service does on its own account: jobs, seeds, start-up. */
+/** The context of work that a service does by itself: jobs, seeds, start-up. */
 export function serviceContext(service: string): CallContext {
   return freshContext({ type: 'service', id: service });
 }

@@ -28,13 +28,17 @@ function tlsOptions(ssl: DatabaseSsl): false | { rejectUnauthorized: true; ca?: 
 }
 
 /** `DB_SSL` and `DB_SSL_CA_FILE` as {@link DatabaseSsl}. */
-export function databaseSsl(env: { readonly DB_SSL: boolean; readonly DB_SSL_CA_FILE?: string | undefined }): DatabaseSsl {
+export function databaseSsl(env: {
+  readonly DB_SSL: boolean;
+  readonly DB_SSL_CA_FILE?: string | undefined;
+}): DatabaseSsl {
   if (!env.DB_SSL) return false;
   return env.DB_SSL_CA_FILE === undefined ? {} : { caFile: env.DB_SSL_CA_FILE };
 }
 
 /** A schema name as SQL. Schema names are ours and plain; anything else is refused rather than escaped. */
 export function quoteIdentifier(name: string): string {
-  if (!/^[a-z][a-z0-9_]{0,62}$/.test(name)) throw new TypeError('a schema name is lower-case letters, digits and underscores');
+  if (!/^[a-z][a-z0-9_]{0,62}$/.test(name))
+    throw new TypeError('a schema name is lower-case letters, digits and underscores');
   return `"${name}"`;
 }

@@ -48,6 +48,12 @@ function isConnectionFailure(error: unknown): boolean {
   return isError(error) && driverMessages.some((text) => error.message.includes(text));
 }
 
+/** Whether the connection may be in an unknown state: anything but a statement that PostgreSQL itself gave up on. */
+export function isConnectionInDoubt(error: unknown): boolean {
+  if (!(error instanceof AppError) || error.code !== 'unavailable') return false;
+  return !['57014', '55P03'].includes(codeOf(error.cause) ?? '');
+}
+
 /** A serialization failure or a deadlock: the whole transaction may be run again (PostgreSQL §13.5). */
 export function isRetryable(error: unknown): boolean {
   const code = codeOf(error);

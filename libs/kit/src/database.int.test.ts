@@ -29,7 +29,13 @@ let admin: pg.Client;
 beforeAll(async () => {
   server = await createTestDatabase({ service: 'rbac' });
   const migrate = () =>
-    runMigrations({ url: new Secret(server.ownerUrl), schema: 'rbac', migrations: [Init1700000000000], ssl: false, log });
+    runMigrations({
+      url: new Secret(server.ownerUrl),
+      schema: 'rbac',
+      migrations: [Init1700000000000],
+      ssl: false,
+      log,
+    });
   // Three at once: the lock lets one work.
   await Promise.all([migrate(), migrate(), migrate()]);
   database = await open(server.url);
@@ -44,7 +50,16 @@ afterAll(async () => {
 });
 
 function open(url: string, poolMax = 4, startTimeoutMs = 0): Promise<Database> {
-  return openDatabase({ url: new Secret(url), schema: 'rbac', entities: [], ssl: false, poolMax, log, applicationName: 'kit-test', startTimeoutMs });
+  return openDatabase({
+    url: new Secret(url),
+    schema: 'rbac',
+    entities: [],
+    ssl: false,
+    poolMax,
+    log,
+    applicationName: 'kit-test',
+    startTimeoutMs,
+  });
 }
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -77,7 +92,11 @@ describe('a query', () => {
     expect(isUniqueViolation(duplicate)).toBe(true);
     expect(isUniqueViolation(duplicate, 'thing_pkey')).toBe(true);
     expect(isUniqueViolation(duplicate, 'other')).toBe(false);
-    expect(isForeignKeyViolation(await database.query('INSERT INTO thing (id, parent) VALUES (3, 99)').catch((error: unknown) => error))).toBe(true);
+    expect(
+      isForeignKeyViolation(
+        await database.query('INSERT INTO thing (id, parent) VALUES (3, 99)').catch((error: unknown) => error),
+      ),
+    ).toBe(true);
   });
 
   test('that takes longer than the statement timeout is unavailable, and the pool still works', async () => {
@@ -105,7 +124,11 @@ describe('a transaction', () => {
       return Promise.resolve();
     });
     expect(() => leaked?.query('SELECT 1')).toThrow(AppError);
-    const forged = { query: () => Promise.resolve([]), manager: undefined, afterCommit: () => undefined } as unknown as Tx;
+    const forged = {
+      query: () => Promise.resolve([]),
+      manager: undefined,
+      afterCommit: () => undefined,
+    } as unknown as Tx;
     expect(() => {
       Tx.assertOpen(forged);
     }).toThrow(AppError);
@@ -139,7 +162,8 @@ describe('a transaction', () => {
       );
     const results = await Promise.allSettled(Array.from({ length: 6 }, increment));
     const succeeded = results.filter(({ status }) => status === 'fulfilled').length;
-    for (const result of results) if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'unavailable' });
+    for (const result of results)
+      if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'unavailable' });
     expect(succeeded).toBeGreaterThan(0);
     expect(await database.query('SELECT n FROM thing WHERE id = 20')).toEqual([{ n: succeeded }]);
   });
@@ -148,7 +172,9 @@ describe('a transaction', () => {
     await database.query('INSERT INTO thing (id) VALUES (30)');
     await admin.query('BEGIN; SELECT * FROM rbac.thing WHERE id = 30 FOR UPDATE');
     try {
-      expect(await codeOf(database.transaction((tx) => tx.query('UPDATE thing SET n = 1 WHERE id = 30')))).toBe('unavailable');
+      expect(await codeOf(database.transaction((tx) => tx.query('UPDATE thing SET n = 1 WHERE id = 30')))).toBe(
+        'unavailable',
+      );
     } finally {
       await admin.query('ROLLBACK');
     }

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import type { EntityManager, MixedList, QueryRunner } from 'typeorm';
 import { clientConfig, connectTimeoutMs } from './database-connection.js';
 import type { DatabaseSsl } from './database-connection.js';
-import { asUnavailable, isRetryable } from './database-errors.js';
+import { asUnavailable, isConnectionInDoubt, isRetryable } from './database-errors.js';
 import type { Logger } from './log.js';
 import { retryWithin } from './retry.js';
 import type { Secret } from './secret.js';
@@ -121,7 +121,8 @@ export class Database {
         return await this.#attempt(fn, isolation);
       } catch (error) {
         if (!isRetryable(error)) throw error;
-        if (attempt >= attemptsMax) throw new AppError('unavailable', { internal: { attempts: attempt }, cause: error });
+        if (attempt >= attemptsMax)
+          throw new AppError('unavailable', { internal: { attempts: attempt }, cause: error });
       }
     }
   }
@@ -139,7 +140,13 @@ export class Database {
     } catch (error) {
       if (tx !== undefined) Tx.end(tx, false);
       // The first error is the one to tell; a failing ROLLBACK means the connection is gone, and with it the transaction.
-      const rollback = runner.isTransactionActive && !runner.isReleased ? await runner.rollbackTransaction().then(() => undefined, (failed: unknown) => failed) : undefined;
+      const rollback =
+        runner.isTransactionActive && !runner.isReleased
+          ? await runner.rollbackTransaction().then(
+              () => undefined,
+              (failed: unknown) => failed,
+            )
+          : undefined;
       await discardIfBroken(runner, rollback ?? error);
       throw error;
     } finally {
@@ -176,7 +183,17 @@ export class Database {
  * `startTimeoutMs` (30 s), then throws `unavailable`.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { url, schema, entities, migrations = [], ssl, poolMax, log, applicationName, startTimeoutMs = 30_000 } = options;
+  const {
+    url,
+    schema,
+    entities,
+    migrations = [],
+    ssl,
+    poolMax,
+    log,
+    applicationName,
+    startTimeoutMs = 30_000,
+  } = options;
   const client = clientConfig(url, schema, ssl);
   const dataSource = new DataSource({
     type: 'postgres',
@@ -216,7 +233,7 @@ async function guard<T>(fn: () => Promise<T>): Promise<T> {
 
 /** Ends a connection in doubt, so that the pool drops it on release instead of handing it to the next caller. */
 async function discardIfBroken(runner: QueryRunner, error: unknown): Promise<void> {
-  if (!(error instanceof AppError) || error.code !== 'unavailable' || runner.isReleased) return;
-  const client: unknown = await runner.connect().catch(() => undefined);
-  if (client instanceof pg.Client) void client.end().catch(() => undefined);
+  if (!isConnectionInDoubt(error) || runner.isReleased) return;
+  const client = (await runner.connect().catch(() => undefined)) as pg.PoolClient | undefined;
+  void (client as pg.Client | undefined)?.end().catch(() => undefined);
 }

@@ -12,15 +12,15 @@ export interface HealthOptions {
   readonly port: number;
   readonly checks: HealthChecks;
   readonly log: Logger;
-  /** Readiness turns negative when its stop begins; the server itself closes last. */
+  /** Readiness turns negative when its stop begins; the server answers until the process ends. */
   readonly life?: Life;
 }
 
 export interface Health {
   readonly port: number;
   /** From here on readiness answers 503. */
-  drain(): void;
-  close(): Promise<void>;
+  readonly drain: () => void;
+  readonly close: () => Promise<void>;
 }
 
 const checkTimeoutMs = 1_000;
@@ -34,12 +34,16 @@ export async function startHealth({ host, port, checks, log, life }: HealthOptio
   let isDraining = false;
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0];
-    if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, { status: 'method_not_allowed' });
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return send(response, 405, { status: 'method_not_allowed' });
     if (path === '/health/liveness') return send(response, 200, { status: 'alive' });
     if (path !== '/health/readiness') return send(response, 404, { status: 'not_found' });
     if (isDraining) return send(response, 503, { status: 'draining', failing: [] });
     void readiness(checks, log).then((failing) => {
-      send(response, failing.length === 0 ? 200 : 503, { status: failing.length === 0 ? 'ready' : 'not_ready', failing });
+      send(response, failing.length === 0 ? 200 : 503, {
+        status: failing.length === 0 ? 'ready' : 'not_ready',
+        failing,
+      });
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -60,7 +64,6 @@ export async function startHealth({ host, port, checks, log, life }: HealthOptio
       }),
   };
   life?.onDrain(health.drain);
-  life?.onStop('health', health.close);
   log.info({ host, port: health.port }, 'health.listening');
   return health;
 }

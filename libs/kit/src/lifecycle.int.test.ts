@@ -13,7 +13,9 @@ interface Run {
 }
 
 function run(name: string): Run {
-  const child = spawn(process.execPath, [path.join(fixtures, 'lifecycle-case.mjs'), name], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [path.join(fixtures, 'lifecycle-case.mjs'), name], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -46,13 +48,18 @@ describe('a service process', () => {
     expect(output()).toContain('service.start_failed');
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)('told to stop by %s says so first, stops its parts in reverse order and exits 0', async (signal) => {
-    const { child, exit, output } = await up('clean');
-    child.kill(signal);
-    expect(await exit).toBe(0);
-    const said = output().split('\n').filter((line) => /^(drain|stop) /.test(line));
-    expect(said).toEqual(['drain true', 'stop second', 'stop first']);
-  });
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'told to stop by %s says so first, stops its parts in reverse order and exits 0',
+    async (signal) => {
+      const { child, exit, output } = await up('clean');
+      child.kill(signal);
+      expect(await exit).toBe(0);
+      const said = output()
+        .split('\n')
+        .filter((line) => /^(drain|stop) /.test(line));
+      expect(said).toEqual(['drain true', 'stop second', 'stop first']);
+    },
+  );
 
   test('whose part fails to stop still stops the others, and exits 1', async () => {
     const { child, exit, output } = await up('stop-fails');
@@ -82,7 +89,10 @@ describe('a service process', () => {
     expect(await exit).toBe(0);
   });
 
-  test.each([['rejection', 'process.unhandled_rejection'], ['exception', 'process.uncaught_exception']])('with an unhandled %s logs %s and exits 1', async (name, event) => {
+  test.each([
+    ['rejection', 'process.unhandled_rejection'],
+    ['exception', 'process.uncaught_exception'],
+  ])('with an unhandled %s logs %s and exits 1', async (name, event) => {
     const { exit, output } = run(name);
     expect(await exit).toBe(1);
     expect(output()).toContain(event);

@@ -117,7 +117,10 @@ class ServiceProcess implements Life {
     }
     current = 'telemetry';
     await stopTelemetry();
-    this.#log.info({ service: this.#service, durationMs: Math.round(performance.now() - startedAt) }, 'service.stopped');
+    this.#log.info(
+      { service: this.#service, durationMs: Math.round(performance.now() - startedAt) },
+      'service.stopped',
+    );
     process.exit(hasFailed ? exitCode.failed : exitCode.clean);
   }
 }

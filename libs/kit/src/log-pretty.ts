@@ -25,10 +25,11 @@ function format(line: string): string {
     .filter((key) => !hidden.has(key))
     .map((key) => `${printable(key)}=${printable(JSON.stringify(entry[key]))}`);
   const colour = colours[level] ?? '';
-  const head = `${time} ${colour}${level.padEnd(5)}${colour === '' ? '' : '\u001b[0m'} ${printable(String(entry.service))}`;
-  return `${[head, printable(String(entry.msg ?? '')), ...fields].join(' ')}\n`;
+  const message = typeof entry.msg === 'string' ? entry.msg : '';
+  const head = `${time} ${colour}${level.padEnd(5)}${colour === '' ? '' : '\u001b[0m'} ${printable(JSON.stringify(entry.service))}`;
+  return `${[head, printable(message), ...fields].join(' ')}\n`;
 }
 
 function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -22,7 +22,9 @@ export interface LoggerOptions {
  * second: `log.info({ subject }, 'rpc.served')`. Ids of the current context are added to every line.
  */
 export function createLogger({ service, level, pretty = false, destination }: LoggerOptions): Logger {
-  const stream = pretty ? prettyStream(destination ?? process.stdout) : (destination ?? pino.destination({ dest: 1, sync: true }));
+  const stream = pretty
+    ? prettyStream(destination ?? process.stdout)
+    : (destination ?? pino.destination({ dest: 1, sync: true }));
   const log = pino(
     {
       level,
@@ -40,12 +42,15 @@ export function createLogger({ service, level, pretty = false, destination }: Lo
     stream,
   );
   // Fields of child loggers bypass the formatters; children inherit this method.
-  const makeChild = log.child;
-  log.child = function child(this: Logger, fields: pino.Bindings, options?: object) {
+  const makeChild = Reflect.get(log, 'child') as unknown as MakeChild;
+  const safeChild: MakeChild = function child(this: Logger, fields, options) {
     return makeChild.call(this, safeFields(fields), options);
-  } as Logger['child'];
+  };
+  Object.assign(log, { child: safeChild });
   return log;
 }
+
+type MakeChild = (this: Logger, fields: object, options?: object) => Logger;
 
 /** A logger that writes nothing, for callers that need one and have none. */
 export function silentLogger(): Logger {

@@ -62,7 +62,9 @@ function copy(value: unknown, errors: (error: Error) => unknown, depth: number):
       return `[${typeof value}]`;
     case 'object':
       return value === null ? null : copyObject(value, errors, depth);
-    default:
+    case 'boolean':
+    case 'number':
+    case 'undefined':
       return value;
   }
 }
@@ -76,7 +78,7 @@ function copyObject(value: object, errors: (error: Error) => unknown, depth: num
     if (value.length > entriesMax) items.push(`[${String(value.length - entriesMax)} more]`);
     return items;
   }
-  if (value instanceof Map) return copyObject(Object.fromEntries(value), errors, depth);
+  if (value instanceof Map) return copyObject(Object.fromEntries(value) as object, errors, depth);
   if (value instanceof Set) return copyObject([...value], errors, depth);
   const toJson: unknown = 'toJSON' in value ? value.toJSON : undefined;
   if (typeof toJson === 'function') {

@@ -4,7 +4,14 @@ import { Secret } from './secret.js';
 
 test('a secret shows itself only when it is asked to', () => {
   const secret = new Secret('canary');
-  const shown = [String(secret), `${secret}`, JSON.stringify({ secret }), inspect({ secret }, { depth: 9, showHidden: true }), JSON.stringify(Object.entries(secret)), String(structuredCloneKeys(secret))];
+  const shown = [
+    String(secret),
+    '' + String(secret),
+    JSON.stringify({ secret }),
+    inspect({ secret }, { depth: 9, showHidden: true }),
+    JSON.stringify(Object.entries(secret)),
+    String(structuredCloneKeys(secret)),
+  ];
   for (const text of shown) expect(text).not.toContain('canary');
   expect(secret.reveal()).toBe('canary');
 });

@@ -1,4 +1,11 @@
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, context as active, trace as otel } from '@opentelemetry/api';
+import {
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  context as active,
+  trace as otel,
+} from '@opentelemetry/api';
 import type { Attributes, Context, Span as OtelSpan } from '@opentelemetry/api';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
@@ -51,7 +58,8 @@ export function startSpan(name: string, { kind = 'internal', attributes, parent 
       const code = error instanceof AppError ? error.code : 'internal';
       span.setAttribute('error.type', code);
       // The caller's mistake is not an error of ours (OTel HTTP and RPC conventions).
-      if (errorDefinition(code).fault !== 'caller' || kind === 'client') span.setStatus({ code: SpanStatusCode.ERROR, message: code });
+      if (errorDefinition(code).fault !== 'caller' || kind === 'client')
+        span.setStatus({ code: SpanStatusCode.ERROR, message: code });
     },
     end: () => {
       span.end();
@@ -65,7 +73,9 @@ export async function inSpan<T>(name: string, options: SpanOptions, fn: (span: S
   const span = startSpan(name, options);
   const outer = currentContext();
   try {
-    return await span.run(() => (outer === undefined ? fn(span) : runInContext({ ...outer, trace: span.trace }, () => fn(span))));
+    return await span.run(() =>
+      outer === undefined ? fn(span) : runInContext({ ...outer, trace: span.trace }, () => fn(span)),
+    );
   } catch (error) {
     span.fail(error);
     throw error;
@@ -105,7 +115,9 @@ function positionOf(span: OtelSpan, parent: TraceContext | undefined): TraceCont
 }
 
 function hasDelegate(value: unknown): value is { getDelegate(): unknown } {
-  return typeof value === 'object' && value !== null && 'getDelegate' in value && typeof value.getDelegate === 'function';
+  return (
+    typeof value === 'object' && value !== null && 'getDelegate' in value && typeof value.getDelegate === 'function'
+  );
 }
 
 function canShutDown(value: unknown): value is { shutdown(): Promise<void> } {

@@ -1,7 +1,7 @@
 /** A replica of a small service, for tests that stop real processes. Environment: NATS_URL, HEALTH_PORT. */
 import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';
-import { busHealth, connectBus } from '@prime-nest/kit/bus/connection';
+import { busHealth, connectBus, drainBus } from '@prime-nest/kit/bus/connection';
 import { createRpc } from '@prime-nest/kit/bus/server';
 import { startHealth } from '@prime-nest/kit/health';
 import { runService } from '@prime-nest/kit/lifecycle';
@@ -36,7 +36,7 @@ runService({
     const log = createLogger({ service: 'demo', level: 'info' });
     life.configure({ log, shutdownTimeoutMs: 5_000 });
     const connection = await connectBus({ servers: process.env.NATS_URL, name: 'demo', log });
-    life.onStop('bus', () => connection.drain());
+    life.onStop('bus', () => drainBus(connection));
     const { server } = await serveRpc({ service: 'demo', module: DemoModule, connection, contracts, log, life });
     const checks = { bus: () => busHealth(connection).check(), rpc: () => server.check() };
     await startHealth({ host: '127.0.0.1', port: 0, checks, log, life });

@@ -31,7 +31,9 @@ const demoRpc = {
     timeoutMs: 1_000,
   },
   'demo.thing.fail.v1': {
-    request: z.strictObject({ how: z.enum(['declared', 'undeclared', 'bug', 'unavailable', 'leak', 'shape', 'large']) }),
+    request: z.strictObject({
+      how: z.enum(['declared', 'undeclared', 'bug', 'unavailable', 'leak', 'shape', 'large']),
+    }),
     response: z.object({ ok: z.boolean() }),
     errors: ['not_found'],
     timeoutMs: 1_000,
@@ -105,7 +107,13 @@ async function startServer(): Promise<TestServer> {
 }
 
 async function link(user: string, name = user, logger = log): Promise<NatsConnection> {
-  const connection = await connectBus({ servers: `nats://127.0.0.1:${String(nats.port)}`, user, password: new Secret('pw'), name, log: logger });
+  const connection = await connectBus({
+    servers: `nats://127.0.0.1:${String(nats.port)}`,
+    user,
+    password: new Secret('pw'),
+    name,
+    log: logger,
+  });
   open.push(() => (connection.isClosed() ? Promise.resolve() : connection.close()));
   return connection;
 }
@@ -113,7 +121,11 @@ async function link(user: string, name = user, logger = log): Promise<NatsConnec
 async function serve(logger = log): Promise<{ server: BusServer; app: INestMicroservice; connection: NatsConnection }> {
   const connection = await link('demo', 'demo', logger);
   const server = new BusServer({ connection, service: 'demo', contracts: demoRpc, log: logger });
-  const app = await NestFactory.createMicroservice<MicroserviceOptions>(DemoModule, { strategy: server, logger: false, abortOnError: false });
+  const app = await NestFactory.createMicroservice<MicroserviceOptions>(DemoModule, {
+    strategy: server,
+    logger: false,
+    abortOnError: false,
+  });
   await app.listen();
   open.push(() => app.close());
   return { server, app, connection };
@@ -125,7 +137,10 @@ async function caller() {
 }
 
 async function failure(work: Promise<unknown>): Promise<AppError> {
-  const error: unknown = await work.then(() => undefined, (reason: unknown) => reason);
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   if (error instanceof AppError) return error;
   throw new Error(`expected an AppError, got ${String(error)}`);
 }
@@ -144,18 +159,40 @@ describe('a call', () => {
   test('arrives parsed, with its context in the same trace, and answers only what the contract declares', async () => {
     await serve();
     const { client } = await caller();
-    const user: CallContext = { ...context, actor: { type: 'user', id: '01900000-0000-7000-8000-000000000009' }, ip: '192.0.2.1', userAgent: 'agent é' };
+    const user: CallContext = {
+      ...context,
+      actor: { type: 'user', id: '01900000-0000-7000-8000-000000000009' },
+      ip: '192.0.2.1',
+      userAgent: 'agent é',
+    };
     const answer = await client.call('demo.thing.get.v1', { id: 'a' }, user);
-    expect(answer).toMatchObject({ id: 'a', size: 1, context: { correlationId: user.correlationId, actor: user.actor, ip: user.ip, userAgent: user.userAgent, trace: { traceId: user.trace.traceId } } });
+    expect(answer).toMatchObject({
+      id: 'a',
+      size: 1,
+      context: {
+        correlationId: user.correlationId,
+        actor: user.actor,
+        ip: user.ip,
+        userAgent: user.userAgent,
+        trace: { traceId: user.trace.traceId },
+      },
+    });
     expect(answer).not.toHaveProperty('passwordHash');
   });
 
   test('fails with the declared code, and with internal for everything else, telling nothing of the inside', async () => {
     await serve();
     const { client, connection } = await caller();
-    expect(await failure(client.call('demo.thing.get.v1', { id: 'none' }, context))).toMatchObject({ code: 'not_found' });
-    expect(await failure(client.call('demo.thing.fail.v1', { how: 'declared' }, context))).toMatchObject({ code: 'not_found', details: { detail: 'x' } });
-    expect(await failure(client.call('demo.thing.fail.v1', { how: 'unavailable' }, context))).toMatchObject({ code: 'unavailable' });
+    expect(await failure(client.call('demo.thing.get.v1', { id: 'none' }, context))).toMatchObject({
+      code: 'not_found',
+    });
+    expect(await failure(client.call('demo.thing.fail.v1', { how: 'declared' }, context))).toMatchObject({
+      code: 'not_found',
+      details: { detail: 'x' },
+    });
+    expect(await failure(client.call('demo.thing.fail.v1', { how: 'unavailable' }, context))).toMatchObject({
+      code: 'unavailable',
+    });
     for (const how of ['undeclared', 'bug', 'leak', 'shape'] as const) {
       expect(await failure(client.call('demo.thing.fail.v1', { how }, context))).toMatchObject({ code: 'internal' });
       const raw = await connection.request('demo.thing.fail.v1', JSON.stringify({ how }), { timeout: 1_000 });
@@ -169,7 +206,10 @@ describe('a call', () => {
     const error = await failure(client.call('demo.thing.get.v1', { id: 'a' }, context));
     expect(error).toMatchObject({ code: 'unavailable', internal: { reason: 'no responders' } });
     await nats.kill();
-    await eventually(async () => (await failure(client.call('demo.thing.get.v1', { id: 'a' }, context))).internal.reason === 'disconnected');
+    await eventually(
+      async () =>
+        (await failure(client.call('demo.thing.get.v1', { id: 'a' }, context))).internal.reason === 'disconnected',
+    );
     await nats.restart();
   });
 
@@ -186,7 +226,10 @@ describe('a call', () => {
   test('past its deadline is unavailable, its late answer is discarded, and the next call gets its own', async () => {
     await serve();
     const { client } = await caller();
-    expect(await failure(client.call('demo.thing.wait.v1', { ms: 600 }, context))).toMatchObject({ code: 'unavailable', internal: { reason: 'deadline passed' } });
+    expect(await failure(client.call('demo.thing.wait.v1', { ms: 600 }, context))).toMatchObject({
+      code: 'unavailable',
+      internal: { reason: 'deadline passed' },
+    });
     const before = served;
     await eventually(() => served > before);
     expect(await client.call('demo.thing.wait.v1', { ms: 0 }, context)).toEqual({ n: served });
@@ -196,16 +239,25 @@ describe('a call', () => {
     await serve();
     const connection = await link('rogue');
     const client = createBusClient({ connection, contracts: demoRpc, log });
-    expect(await failure(client.call('demo.thing.get.v1', { id: 'a' }, context))).toMatchObject({ code: 'unavailable' });
+    expect(await failure(client.call('demo.thing.get.v1', { id: 'a' }, context))).toMatchObject({
+      code: 'unavailable',
+    });
   });
 });
 
 describe('a server', () => {
   test('answers a plain NATS client, as an anonymous call in a new trace', async () => {
     await serve();
-    const plain = await connect({ servers: `nats://127.0.0.1:${String(nats.port)}`, user: 'caller', pass: 'pw', inboxPrefix: '_INBOX.caller' });
+    const plain = await connect({
+      servers: `nats://127.0.0.1:${String(nats.port)}`,
+      user: 'caller',
+      pass: 'pw',
+      inboxPrefix: '_INBOX.caller',
+    });
     open.push(() => plain.close());
-    const answer = (await plain.request('demo.thing.get.v1', '{"id":"a"}', { timeout: 1_000 })).json<{ context: CallContext }>();
+    const answer = (await plain.request('demo.thing.get.v1', '{"id":"a"}', { timeout: 1_000 })).json<{
+      context: CallContext;
+    }>();
     expect(answer.context.actor).toEqual({ type: 'anonymous' });
     expect(answer.context.trace.traceId).toMatch(/^[0-9a-f]{32}$/);
   });
@@ -214,8 +266,23 @@ describe('a server', () => {
     const lines: string[] = [];
     await serve(createLogger({ service: 'demo', level: 'trace', destination: { write: (line) => lines.push(line) } }));
     const { client, connection } = await caller();
-    const bodies = ['', 'null', '[]', '"x"', '1', '{', 'canary', '{"id":1}', '{"id":"a","extra":1}', '{"id":"a","__proto__":{"x":1}}',
-      '{"id":"a","size":11}', '{"pattern":"x","data":{}}', '['.repeat(50_000), `{"id":"${'x'.repeat(400_000)}"}`, '{"id":"\\ud800"}'.slice(0, -1)];
+    const bodies = [
+      '',
+      'null',
+      '[]',
+      '"x"',
+      '1',
+      '{',
+      'canary',
+      '{"id":1}',
+      '{"id":"a","extra":1}',
+      '{"id":"a","__proto__":{"x":1}}',
+      '{"id":"a","size":11}',
+      '{"pattern":"x","data":{}}',
+      '['.repeat(50_000),
+      `{"id":"${'x'.repeat(400_000)}"}`,
+      '{"id":"\\ud800"}'.slice(0, -1),
+    ];
     const payloads: (string | Uint8Array)[] = [...bodies, new Uint8Array([0xff, 0xfe, 0x00])];
     for (const subject of Object.keys(demoRpc)) {
       for (const payload of payloads) {
@@ -258,7 +325,10 @@ describe('a server', () => {
   test('says overloaded at once when it is full, and serves again when it is not', async () => {
     const connection = await link('demo');
     const server = new BusServer({ connection, service: 'demo', contracts: demoRpc, log, inFlightMax: 1 });
-    const app = await NestFactory.createMicroservice<MicroserviceOptions>(DemoModule, { strategy: server, logger: false });
+    const app = await NestFactory.createMicroservice<MicroserviceOptions>(DemoModule, {
+      strategy: server,
+      logger: false,
+    });
     await app.listen();
     open.push(() => app.close());
     const { client } = await caller();
@@ -303,8 +373,13 @@ describe('a server is ready only while it can hear', () => {
 
   test('not after somebody closed a subscription behind its back; it subscribes again by itself', async () => {
     const { server, connection } = await serve();
-    const inside = connection as unknown as { protocol: { subscriptions: { all(): { subject: string; unsubscribe(): void }[] } } };
-    inside.protocol.subscriptions.all().find(({ subject }) => subject === 'demo.thing.get.v1')?.unsubscribe();
+    const inside = connection as unknown as {
+      protocol: { subscriptions: { all(): { subject: string; unsubscribe(): void }[] } };
+    };
+    inside.protocol.subscriptions
+      .all()
+      .find(({ subject }) => subject === 'demo.thing.get.v1')
+      ?.unsubscribe();
     await eventually(() => server.deaf().length === 1);
     await eventually(() => server.isServing());
   });
@@ -317,7 +392,10 @@ describe('a notification', () => {
     const seen: number[][] = [[], []];
     for (const list of seen) {
       const subscription = await subscribeNotify({
-        connection: await link('demo'), subject: 'notify.demo.thing.v1', schema, log,
+        connection: await link('demo'),
+        subject: 'notify.demo.thing.v1',
+        schema,
+        log,
         onNotify: ({ n }) => {
           list.push(n);
           if (n === 1) throw new Error('handler');
@@ -330,6 +408,9 @@ describe('a notification', () => {
     connection.publish('notify.demo.thing.v1', '{');
     publishNotify(connection, 'notify.demo.thing.v1', schema, { n: 2 });
     await eventually(() => seen.every((list) => list.includes(2)));
-    expect(seen).toEqual([[1, 2], [1, 2]]);
+    expect(seen).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
   });
 });

@@ -22,10 +22,18 @@ export interface BusClient<C extends RpcContracts> {
    * nobody listens), which says nothing about what the service would have decided; `internal` for an undeclared code
    * or a response that breaks the contract. A call is never sent twice.
    */
-  call<S extends RpcSubject<C>>(subject: S, request: RpcRequest<C, S>, context: CallContext): Promise<RpcResponse<C, S>>;
+  call<S extends RpcSubject<C>>(
+    subject: S,
+    request: RpcRequest<C, S>,
+    context: CallContext,
+  ): Promise<RpcResponse<C, S>>;
 }
 
-export function createBusClient<C extends RpcContracts>({ connection, contracts, log }: BusClientOptions<C>): BusClient<C> {
+export function createBusClient<C extends RpcContracts>({
+  connection,
+  contracts,
+  log,
+}: BusClientOptions<C>): BusClient<C> {
   const health = busHealth(connection);
   const waiting = new Set<() => void>();
   // Whoever waits when the connection is lost waits in vain: the reply inbox is gone with it.
@@ -33,7 +41,12 @@ export function createBusClient<C extends RpcContracts>({ connection, contracts,
     for (const giveUp of waiting) giveUp();
   });
 
-  async function exchange(subject: string, contract: RpcContract, request: unknown, context: CallContext): Promise<unknown> {
+  async function exchange(
+    subject: string,
+    contract: RpcContract,
+    request: unknown,
+    context: CallContext,
+  ): Promise<unknown> {
     if (!health.isConnected) throw unavailable(subject, 'disconnected');
     const deadline = Date.now() + contract.timeoutMs;
     const reply = connection.request(subject, encodeBody(request), {
@@ -86,7 +99,11 @@ export function createBusClient<C extends RpcContracts>({ connection, contracts,
   };
 }
 
-function failureOf(subject: string, contract: RpcContract, { code, details }: NonNullable<ReturnType<typeof decodeError>>): AppError {
+function failureOf(
+  subject: string,
+  contract: RpcContract,
+  { code, details }: NonNullable<ReturnType<typeof decodeError>>,
+): AppError {
   const declared: readonly ErrorCode[] = [...commonErrors, ...contract.errors];
   if (isErrorCode(code) && declared.includes(code)) return new AppError(code, { details, internal: { subject } });
   return new AppError('internal', { internal: { subject, reason: 'undeclared error code', code: code.slice(0, 64) } });

@@ -49,6 +49,13 @@ export async function connectBus(options: BusOptions): Promise<NatsConnection> {
   }
 }
 
+/** Sends what is buffered, ends the subscriptions and closes. Without a server there is nothing to wait for. */
+export async function drainBus(connection: NatsConnection): Promise<void> {
+  if (connection.isClosed()) return;
+  if (busHealth(connection).isConnected && !connection.isDraining()) await connection.drain();
+  else await connection.close();
+}
+
 /** What is known about a connection that {@link connectBus} made. */
 export function busHealth(connection: NatsConnection): BusHealth {
   const health = healthOf.get(connection);
@@ -72,7 +79,9 @@ function connectionOptions({ servers, user, password, tls, name }: BusOptions) {
     servers: list,
     name,
     ...(user === undefined ? {} : { user, pass: password?.reveal() ?? '' }),
-    ...(tls === undefined && !list.some((server) => server.startsWith('tls://')) ? {} : { tls: definedOnly(tls ?? {}) }),
+    ...(tls === undefined && !list.some((server) => server.startsWith('tls://'))
+      ? {}
+      : { tls: definedOnly(tls ?? {}) }),
     timeout: 2_000,
     inboxPrefix: `_INBOX.${name}`,
     maxReconnectAttempts: -1,

@@ -10,7 +10,8 @@ import type { Logger } from '../log.js';
 export class BusHealth {
   readonly #connection: NatsConnection;
   readonly #log: Logger;
-  readonly #denied = new Set<string>();
+  readonly #denied = new Map<string, number>();
+  #denials = 0;
   readonly #lost = new Set<() => void>();
   readonly #back = new Set<() => void>();
   #isConnected = true;
@@ -26,14 +27,19 @@ export class BusHealth {
 
   /** Subjects of subscriptions that the server refused. */
   denied(): string[] {
-    return [...this.#denied];
+    return [...this.#denied.keys()];
   }
 
   isDenied(subject: string): boolean {
     return this.#denied.has(subject);
   }
 
-  /** Forgets a refusal, before the subject is tried again. */
+  /** The mark of the latest refusal of `subject`, 0 if there is none: two equal marks mean no refusal in between. */
+  denialOf(subject: string): number {
+    return this.#denied.get(subject) ?? 0;
+  }
+
+  /** Forgets a refusal, once the subject has been subscribed without another one. */
   forgive(subject: string): void {
     this.#denied.delete(subject);
   }
@@ -53,7 +59,8 @@ export class BusHealth {
   /** A readiness check: throws, naming the reason, while disconnected or while a subscription is refused. */
   check(): Promise<void> {
     if (!this.isConnected) return Promise.reject(new Error('not connected to NATS'));
-    if (this.#denied.size > 0) return Promise.reject(new Error(`NATS refuses the subscription to ${this.denied().join(', ')}`));
+    if (this.#denied.size > 0)
+      return Promise.reject(new Error(`NATS refuses the subscription to ${this.denied().join(', ')}`));
     return Promise.resolve();
   }
 
@@ -63,7 +70,8 @@ export class BusHealth {
       if (status.type === 'error') this.#onError(status.error);
       else if (status.type === 'disconnect') this.#onLost(status.server);
       else if (status.type === 'reconnect') this.#onBack(status.server);
-      else if (status.type === 'slowConsumer') this.#log.warn({ subject: status.sub.getSubject() }, 'bus.slow_consumer');
+      else if (status.type === 'slowConsumer')
+        this.#log.warn({ subject: status.sub.getSubject() }, 'bus.slow_consumer');
     }
     this.#isConnected = false;
     for (const fn of this.#lost) fn();
@@ -72,7 +80,7 @@ export class BusHealth {
   #onError(error: Error): void {
     if (error instanceof errors.PermissionViolationError) {
       this.#log.error({ operation: error.operation, subject: error.subject }, 'bus.denied');
-      if (error.operation === 'subscription') this.#denied.add(error.subject);
+      if (error.operation === 'subscription') this.#denied.set(error.subject, ++this.#denials);
       return;
     }
     this.#log.warn({ err: error }, 'bus.error');

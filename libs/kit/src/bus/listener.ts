@@ -1,4 +1,5 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from '../log.js';
 import { backoffMs } from '../retry.js';
 import { busHealth } from './connection.js';
@@ -19,6 +20,7 @@ export class Listener {
   readonly subject: string;
   readonly #options: ListenerOptions;
   #subscription: Subscription | undefined;
+  #isConfirmed = false;
   #isStopping = false;
   #attempts = 0;
   #retry: NodeJS.Timeout | undefined;
@@ -32,7 +34,8 @@ export class Listener {
   async start(): Promise<void> {
     const { connection, queue, onMessage } = this.#options;
     const health = busHealth(connection);
-    health.forgive(this.subject);
+    const denialBefore = health.denialOf(this.subject);
+    this.#isConfirmed = false;
     const subscription = connection.subscribe(this.subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
@@ -45,16 +48,22 @@ export class Listener {
     });
     // NATS answers in order: when the round trip is over, a refusal has arrived too.
     await connection.flush().catch(() => undefined);
-    if (health.isDenied(this.subject)) {
+    await nextTurn();
+    if (subscription.isClosed() || health.denialOf(this.subject) !== denialBefore) {
       // Servers do not always name the queue in the refusal, and then the client leaves the dead subscription open.
       if (!subscription.isClosed()) subscription.unsubscribe();
       this.#tryAgain();
-    } else this.#attempts = 0;
+      return;
+    }
+    health.forgive(this.subject);
+    this.#isConfirmed = true;
+    this.#attempts = 0;
   }
 
   isListening(): boolean {
     const subscription = this.#subscription;
-    if (subscription === undefined || subscription.isClosed() || subscription.isDraining()) return false;
+    if (!this.#isConfirmed || subscription === undefined || subscription.isClosed() || subscription.isDraining())
+      return false;
     return !busHealth(this.#options.connection).isDenied(this.subject);
   }
 
@@ -71,14 +80,17 @@ export class Listener {
     if (this.#isStopping || this.#retry !== undefined || this.#options.connection.isClosed()) return;
     this.#attempts++;
     this.#options.log.error({ subject: this.subject, attempt: this.#attempts }, 'bus.deaf');
-    this.#retry = setTimeout(() => {
-      this.#retry = undefined;
-      if (this.#isStopping || this.#options.connection.isClosed()) return;
-      this.start().catch((error: unknown) => {
-        this.#options.log.warn({ subject: this.subject, err: error }, 'bus.subscribe_failed');
-        this.#tryAgain();
-      });
-    }, backoffMs(this.#attempts + 2));
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = undefined;
+        if (this.#isStopping || this.#options.connection.isClosed()) return;
+        this.start().catch((error: unknown) => {
+          this.#options.log.warn({ subject: this.subject, err: error }, 'bus.subscribe_failed');
+          this.#tryAgain();
+        });
+      },
+      backoffMs(this.#attempts + 2),
+    );
     this.#retry.unref();
   }
 }

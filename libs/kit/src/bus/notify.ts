@@ -9,9 +9,15 @@ import { decodeBody, encodeBody, requestBytesMax } from './wire.js';
  * Broadcasts to every listener of `notify.<service>.<noun>.v<n>`: at most once, to whoever is connected now. A
  * notification is a hint that saves somebody a wait; no promise may rest on its arrival.
  */
-export function publishNotify<S extends z.ZodType>(connection: NatsConnection, subject: string, schema: S, message: z.input<S>): void {
+export function publishNotify<S extends z.ZodType>(
+  connection: NatsConnection,
+  subject: string,
+  schema: S,
+  message: z.input<S>,
+): void {
   const parsed = schema.safeParse(message);
-  if (!parsed.success) throw new AppError('internal', { internal: { subject, reason: 'the notification breaks its schema' } });
+  if (!parsed.success)
+    throw new AppError('internal', { internal: { subject, reason: 'the notification breaks its schema' } });
   connection.publish(subject, encodeBody(parsed.data));
 }
 
@@ -50,7 +56,8 @@ export async function subscribeNotify<S extends z.ZodType>(options: NotifyOption
   });
   await listener.start();
   return {
-    check: () => (listener.isListening() ? Promise.resolve() : Promise.reject(new Error(`not subscribed to ${subject}`))),
+    check: () =>
+      listener.isListening() ? Promise.resolve() : Promise.reject(new Error(`not subscribed to ${subject}`)),
     stop: () => listener.stop(),
   };
 }

@@ -15,7 +15,11 @@ export type RpcHandler<C extends RpcContracts, S extends keyof C> = (
   context: CallContext,
 ) => Promise<RpcAnswer<C, S>>;
 
-type MethodDecoratorFor<H> = <T extends H>(target: object, name: string | symbol, method: TypedPropertyDescriptor<T>) => void;
+type MethodDecoratorFor<H> = <T extends H>(
+  target: object,
+  name: string | symbol,
+  method: TypedPropertyDescriptor<T>,
+) => void;
 
 /** Nest's own filter would replace every error by a text; the server needs the error itself, for its code. */
 @Catch()
@@ -32,8 +36,9 @@ class PassErrors implements ExceptionFilter {
  *     const Rpc = createRpc(billingRpc);
  *     class BillingRpc { @Rpc('billing.invoice.get.v1') get(request: …, context: CallContext) { … } }
  */
-export function createRpc<C extends RpcContracts>(_contracts: C) {
+export function createRpc<C extends RpcContracts>(contracts: C) {
   return function Rpc<S extends RpcSubject<C>>(subject: S): MethodDecoratorFor<RpcHandler<C, S>> {
+    if (!Object.hasOwn(contracts, subject)) throw new TypeError(`no contract for subject ${subject}`);
     return (target, name, method) => {
       MessagePattern(subject)(target, name, method);
       UseFilters(new PassErrors())(target, name, method);

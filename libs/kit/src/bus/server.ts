@@ -10,7 +10,16 @@ import type { Logger } from '../log.js';
 import { startSpan } from '../telemetry.js';
 import { busHealth } from './connection.js';
 import { Listener } from './listener.js';
-import { decodeBody, decodeContext, decodeDeadline, encodeBody, encodeError, replyBytesMax, requestBytesMax, violationsOf } from './wire.js';
+import {
+  decodeBody,
+  decodeContext,
+  decodeDeadline,
+  encodeBody,
+  encodeError,
+  replyBytesMax,
+  requestBytesMax,
+  violationsOf,
+} from './wire.js';
 
 export { createRpc } from './rpc.js';
 
@@ -203,7 +212,12 @@ export class BusServer extends Server implements CustomTransportStrategy {
 }
 
 /** Parse, call, check the answer. Throws `validation_failed` for a bad request and `internal` for a bad answer. */
-async function handle(contract: RpcContract, handler: MessageHandler, message: Msg, context: CallContext): Promise<string> {
+async function handle(
+  contract: RpcContract,
+  handler: MessageHandler,
+  message: Msg,
+  context: CallContext,
+): Promise<string> {
   const request = contract.request.safeParse(decodeBody(message.data, requestBytesMax));
   if (!request.success) {
     throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
@@ -221,4 +235,3 @@ async function handle(contract: RpcContract, handler: MessageHandler, message: M
   }
   return body;
 }
-

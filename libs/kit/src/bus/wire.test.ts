@@ -5,7 +5,16 @@ import { AppError } from '@prime-nest/contracts/errors';
 import fc from 'fast-check';
 import { newId } from '../ids.js';
 import { newTrace } from '../context.js';
-import { decodeBody, decodeContext, decodeDeadline, depthMax, encodeBody, encodeContext, header, requestBytesMax } from './wire.js';
+import {
+  decodeBody,
+  decodeContext,
+  decodeDeadline,
+  depthMax,
+  encodeBody,
+  encodeContext,
+  header,
+  requestBytesMax,
+} from './wire.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const refusal = (body: Uint8Array) => {
@@ -29,7 +38,11 @@ describe('a body', () => {
 
   test('that is not well-formed, too large or too deep is refused, and the refusal quotes none of it', () => {
     const bodies = ['', ' ', '{', 'canary', '{"canary":}', '[1,]', '\u0000', '{"a":1}x', 'NaN', "{'a':1}"].map(bytes);
-    bodies.push(new Uint8Array([0x22, 0xff, 0x22]), bytes('['.repeat(100_000)), bytes(`${'['.repeat(depthMax + 1)}${']'.repeat(depthMax + 1)}`));
+    bodies.push(
+      new Uint8Array([0x22, 0xff, 0x22]),
+      bytes('['.repeat(100_000)),
+      bytes(`${'['.repeat(depthMax + 1)}${']'.repeat(depthMax + 1)}`),
+    );
     bodies.push(bytes(`"${'x'.repeat(requestBytesMax)}"`));
     for (const body of bodies) {
       const error = refusal(body);
@@ -44,7 +57,12 @@ describe('a body', () => {
   });
 
   test('with the key __proto__ is refused however it is spelt', () => {
-    for (const text of ['{"__proto__":{"isAdmin":true}}', '{"a":[{"__proto__":1}]}', '{"\\u005f_proto__":1}', '{"a":{"_\\u005Fproto__":{}}}']) {
+    for (const text of [
+      '{"__proto__":{"isAdmin":true}}',
+      '{"a":[{"__proto__":1}]}',
+      '{"\\u005f_proto__":1}',
+      '{"a":{"_\\u005Fproto__":{}}}',
+    ]) {
       expect(refusal(bytes(text))?.code).toBe('validation_failed');
     }
     expect(refusal(bytes('{"a":"__proto__"}'))).toBeUndefined();
@@ -73,7 +91,9 @@ describe('a context', () => {
         expect(sent.get(header.userAgent)).toMatch(/^[\x20-\x7e]*$/);
       }),
     );
-    expect(decodeContext(encodeContext({ ...full, userAgent: 'é\r\nPn-Actor: x' }, 1)).userAgent).toBe('é\r\nPn-Actor: x');
+    expect(decodeContext(encodeContext({ ...full, userAgent: 'é\r\nPn-Actor: x' }, 1)).userAgent).toBe(
+      'é\r\nPn-Actor: x',
+    );
   });
 
   test('is a fresh anonymous one when there are no headers, or only bad ones', () => {

@@ -51,7 +51,8 @@ export function decodeBody(bytes: Uint8Array, bytesMax: number): unknown {
     // The parser's own message quotes the body, so it is not kept as the cause.
     throw refused('must be well-formed JSON');
   }
-  if ((text.includes('__proto__') || text.includes('\\u')) && hasProtoKey(value)) throw refused('must not contain the key __proto__');
+  if ((text.includes('__proto__') || text.includes('\\u')) && hasProtoKey(value))
+    throw refused('must not contain the key __proto__');
   return value;
 }
 
@@ -155,7 +156,8 @@ export function decodeError(message: Msg): { code: string; details: PublicDetail
   let details: PublicDetails = {};
   try {
     const body = decodeBody(message.data, replyBytesMax);
-    if (typeof body === 'object' && body !== null && 'details' in body) details = (body.details ?? {}) as PublicDetails;
+    const answered: unknown = typeof body === 'object' && body !== null && 'details' in body ? body.details : undefined;
+    if (typeof answered === 'object' && answered !== null) details = answered;
   } catch {
     // The code is what counts; details are a courtesy.
   }
@@ -174,7 +176,9 @@ export function violationsOf(issues: readonly Issue[]): Violation[] {
   return issues.slice(0, 20).flatMap((issue) => {
     const path = (issue.path ?? []).map((part) => String(part));
     if (issue.code === 'unrecognized_keys' && issue.keys !== undefined) {
-      return issue.keys.slice(0, 20).map((name) => ({ pointer: pointer([...path, name]), message: 'is not a known field' }));
+      return issue.keys
+        .slice(0, 20)
+        .map((name) => ({ pointer: pointer([...path, name]), message: 'is not a known field' }));
     }
     return [{ pointer: pointer(path), message: issue.message }];
   });

@@ -37,7 +37,13 @@ let database: Database;
 beforeAll(async () => {
   server = await createTestDatabase({ service: 'rbac', migrations: [Outbox1700000000000] });
   database = await openDatabase({
-    url: new Secret(server.url), schema: 'rbac', entities: [], ssl: false, poolMax: 3, log: silentLogger(), applicationName: 'kit-outbox',
+    url: new Secret(server.url),
+    schema: 'rbac',
+    entities: [],
+    ssl: false,
+    poolMax: 3,
+    log: silentLogger(),
+    applicationName: 'kit-outbox',
   });
 });
 afterAll(async () => {
@@ -60,7 +66,11 @@ describe('an appended event', () => {
   test('exists exactly when its transaction committed, complete and canonical', async () => {
     const wakes: string[] = [];
     outbox.onCommitted(() => wakes.push('wake'));
-    const draft = { type: 'rbac.role.created.v1', resourceId: 'r1', change: { after: { name: 'Zoë', at: now, gone: undefined } } } as const;
+    const draft = {
+      type: 'rbac.role.created.v1',
+      resourceId: 'r1',
+      change: { after: { name: 'Zoë', at: now, gone: undefined } },
+    } as const;
     await database.transaction(async (tx) => {
       await outbox.append(tx, draft, context);
       await outbox.append(tx, draft, context);
@@ -76,23 +86,47 @@ describe('an appended event', () => {
     expect(events).toHaveLength(2);
     expect(wakes).toEqual(['wake']);
     expect(events[0]).toMatchObject({
-      source: 'rbac', type: 'rbac.role.created.v1', occurredAt: '2026-01-02T03:04:05.678Z', actor: context.actor, action: 'role.create',
-      resource: { type: 'role', id: 'r1' }, outcome: 'success', change: { after: { name: 'Zoë', at: '2026-01-02T03:04:05.678Z' } },
-      correlationId: context.correlationId, traceId: context.trace.traceId, spanId: context.trace.spanId, ip: '192.0.2.7',
+      source: 'rbac',
+      type: 'rbac.role.created.v1',
+      occurredAt: '2026-01-02T03:04:05.678Z',
+      actor: context.actor,
+      action: 'role.create',
+      resource: { type: 'role', id: 'r1' },
+      outcome: 'success',
+      change: { after: { name: 'Zoë', at: '2026-01-02T03:04:05.678Z' } },
+      correlationId: context.correlationId,
+      traceId: context.trace.traceId,
+      spanId: context.trace.spanId,
+      ip: '192.0.2.7',
     });
-    const [row] = await database.query<{ correlation_id: string; traceparent: string }>('SELECT correlation_id, traceparent FROM outbox LIMIT 1');
-    expect(row).toEqual({ correlation_id: context.correlationId, traceparent: `00-${context.trace.traceId}-${context.trace.spanId}-00` });
+    const [row] = await database.query<{ correlation_id: string; traceparent: string }>(
+      'SELECT correlation_id, traceparent FROM outbox LIMIT 1',
+    );
+    expect(row).toEqual({
+      correlation_id: context.correlationId,
+      traceparent: `00-${context.trace.traceId}-${context.trace.spanId}-00`,
+    });
   });
 
   test('never carries a credential, and replaces a change that is too large by its digest', async () => {
     const canary = 'canary-77aa';
-    const after = { password: canary, nested: [{ refreshTokenHash: canary }], wrapped: new Secret(canary), url: `postgres://u:${canary}@h/d`, big: 'x'.repeat(70_000) };
-    await database.transaction((tx) => outbox.append(tx, { type: 'rbac.role.updated.v1', change: { after: { ...after, big: '' } } }, context));
+    const after = {
+      password: canary,
+      nested: [{ refreshTokenHash: canary }],
+      wrapped: new Secret(canary),
+      url: `postgres://u:${canary}@h/d`,
+      big: 'x'.repeat(70_000),
+    };
+    await database.transaction((tx) =>
+      outbox.append(tx, { type: 'rbac.role.updated.v1', change: { after: { ...after, big: '' } } }, context),
+    );
     await database.transaction((tx) => outbox.append(tx, { type: 'rbac.role.updated.v1', change: { after } }, context));
     const [small, large] = (await stored()).slice(-2);
     expect(JSON.stringify(small)).not.toContain(canary);
     expect(small?.change).toHaveProperty('after.password', '[redacted]');
-    expect(large?.change).toEqual({ after: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), size: expect.any(Number) } });
+    expect(large?.change).toEqual({
+      after: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), size: expect.any(Number) },
+    });
   });
 
   test('is refused for another service, and without an open transaction', async () => {
@@ -105,7 +139,9 @@ describe('an appended event', () => {
       return Promise.resolve();
     });
     await expect(outbox.append(dead as Tx, { type: 'rbac.role.created.v1' }, context)).rejects.toThrow(AppError);
-    await expect(outbox.append(database as unknown as Tx, { type: 'rbac.role.created.v1' }, context)).rejects.toThrow(AppError);
+    await expect(outbox.append(database as unknown as Tx, { type: 'rbac.role.created.v1' }, context)).rejects.toThrow(
+      AppError,
+    );
     expect(await stored()).toHaveLength(before);
   });
 });
@@ -115,7 +151,10 @@ describe('the service role', () => {
     ['change an entry', `UPDATE outbox SET entry = 'x'`],
     ['remove an entry', 'DELETE FROM outbox'],
     ['empty the outbox', 'TRUNCATE outbox'],
-    ['choose a position', `INSERT INTO outbox (xid, event_id, type, entry, correlation_id, traceparent) VALUES ('1', gen_random_uuid(), 'x', 'x', 'x', 'x')`],
+    [
+      'choose a position',
+      `INSERT INTO outbox (xid, event_id, type, entry, correlation_id, traceparent) VALUES ('1', gen_random_uuid(), 'x', 'x', 'x', 'x')`,
+    ],
     ['start a new numbering', 'UPDATE relay_state SET epoch = gen_random_uuid()'],
     ['forget a numbering', 'DELETE FROM relay_state'],
   ])('may not %s', async (_what, sql) => {

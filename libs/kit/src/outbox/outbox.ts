@@ -91,7 +91,8 @@ function canonicalBytes(value: unknown): Buffer {
 /** What JSON makes of a value: dates as text, no undefined, well-formed strings. A credential in it is masked. */
 function plainJson(value: unknown): unknown {
   const text = JSON.stringify(value, (key, field: unknown) => {
-    if (isSensitiveKey(key) && (typeof field === 'string' || typeof field === 'object') && field !== null) return '[redacted]';
+    if (isSensitiveKey(key) && (typeof field === 'string' || typeof field === 'object') && field !== null)
+      return '[redacted]';
     return typeof field === 'string' ? maskText(wellFormed(field)) : field;
   });
   return JSON.parse(text);

@@ -18,7 +18,11 @@ export interface PublishResult {
  * event's id for deduplication, its number, and the trace of the mutation (not the relay's own). "Duplicate" counts
  * as stored: an earlier attempt got through and its acknowledgement did not.
  */
-export async function publishBatch(connection: NatsConnection, source: string, { cursor, entries }: Batch): Promise<PublishResult> {
+export async function publishBatch(
+  connection: NatsConnection,
+  source: string,
+  { cursor, entries }: Batch,
+): Promise<PublishResult> {
   const stream = jetstream(connection, { timeout: ackTimeoutMs });
   const acks = await Promise.allSettled(
     entries.map((entry) => {

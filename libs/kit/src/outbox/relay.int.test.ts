@@ -88,7 +88,14 @@ beforeEach(async () => {
   await closeDatabase();
   server = await createTestDatabase({ service: 'rbac', migrations: [Outbox1700000000000] });
   database = await openDatabase({
-    url: new Secret(server.url), schema: 'rbac', entities: [], ssl: false, poolMax: 16, log, applicationName: 'kit-relay', startTimeoutMs: 0,
+    url: new Secret(server.url),
+    schema: 'rbac',
+    entities: [],
+    ssl: false,
+    poolMax: 16,
+    log,
+    applicationName: 'kit-relay',
+    startTimeoutMs: 0,
   });
   admin = new pg.Client({ connectionString: server.superuserUrl });
   await admin.connect();
@@ -104,7 +111,11 @@ async function write(writers: number, each: number, onError: 'throw' | 'ignore' 
     Array.from({ length: writers }, async (_, writer) => {
       for (let i = 0; i < each; i++) {
         const work = database.transaction(async (tx) => {
-          await outbox.append(tx, { type: 'rbac.role.created.v1', resourceId: `${String(writer)}-${String(i)}` }, serviceContext('rbac'));
+          await outbox.append(
+            tx,
+            { type: 'rbac.role.created.v1', resourceId: `${String(writer)}-${String(i)}` },
+            serviceContext('rbac'),
+          );
           if ((writer + i) % 3 === 0) await tx.query('SELECT pg_sleep(0.02)');
           if (i % 2 === 0) await outbox.append(tx, { type: 'rbac.role.updated.v1' }, serviceContext('rbac'));
           if (i % 5 === 4) throw new RangeError('rolled back on purpose');
@@ -159,7 +170,10 @@ describe('the relay', () => {
     let isDone = false;
     const control = (async () => {
       while (!isDone) {
-        const rows = await database.query<{ id: string; event_id: string }>('SELECT id, event_id FROM outbox WHERE id > $1 ORDER BY id', [last]);
+        const rows = await database.query<{ id: string; event_id: string }>(
+          'SELECT id, event_id FROM outbox WHERE id > $1 ORDER BY id',
+          [last],
+        );
         for (const row of rows) {
           naive.add(row.event_id);
           last = row.id;
@@ -259,7 +273,8 @@ describe('the relay', () => {
     const writing = write(8, 40, 'ignore').finally(() => (isWriting = false));
     let cuts = 0;
     while (isWriting || cuts < 6) {
-      await eventually(() => relay.isLeader() || standby.isLeader());
+      const before = wire.length;
+      await eventually(() => (relay.isLeader() || standby.isLeader()) && (wire.length > before || !isWriting));
       if (cuts === 2) await nats.restart();
       if (cuts === 4) {
         await nats.kill();
@@ -268,14 +283,15 @@ describe('the relay', () => {
       }
       await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rbac-relay'");
       cuts++;
-      await eventually(() => relay.isLeader() || standby.isLeader());
     }
     await writing;
     await eventually(async () => (await relay.lag()).pending === 0, { deadlineMs: 30_000 });
     await Promise.all([relay.stop(), standby.stop()]);
     const ids = await committed();
     const inStream = await streamed();
-    process.stdout.write(`events: ${String(ids.length)} through ${String(cuts)} cuts, sent ${String(wire.length)} times\n`);
+    process.stdout.write(
+      `events: ${String(ids.length)} through ${String(cuts)} cuts, sent ${String(wire.length)} times\n`,
+    );
     expect(inStream.map(({ id }) => id).sort()).toEqual([...ids].sort());
     await expectOneNumberingInStream(inStream, ids);
   });

@@ -71,7 +71,7 @@ class RelayLoop {
 
   wake(): void {
     this.#isWoken = true;
-    if (this.isLeader || this.#isStopping) this.#interrupt?.();
+    this.#interrupt?.();
   }
 
   stop(): void {
@@ -95,14 +95,17 @@ class RelayLoop {
         // Ends the session, and with it the lock.
         await client?.end().catch(() => undefined);
       }
-      if (!this.#isStopping) await this.#pause(backoffMs(this.#failures));
+      if (!this.#isStopping) await this.#pause(backoffMs(this.#failures), 'until stop');
     }
   }
 
   async #standByAndLead(client: pg.Client): Promise<void> {
     const { source, log, intervalMs = 100 } = this.#options;
-    const session: Queryable = { query: async (sql, params) => (await client.query(sql, [...(params ?? [])])).rows };
-    while (!this.#isStopping && !(await tryLock(session, source))) await this.#pause(standbyMs);
+    const session: Queryable = {
+      query: async <T>(sql: string, params: readonly unknown[] = []) =>
+        (await client.query(sql, [...params])).rows as T[],
+    };
+    while (!this.#isStopping && !(await tryLock(session, source))) await this.#pause(standbyMs, 'until stop');
     if (this.#isStopping) return;
     this.isLeader = true;
     log.info({ source }, 'relay.leading');
@@ -111,7 +114,7 @@ class RelayLoop {
       const outcome = await this.#step(session);
       if (outcome === 'deposed') return;
       if (outcome === 'more') continue;
-      if (outcome === 'failed') await this.#pause(backoffMs(++this.#failures));
+      if (outcome === 'failed') await this.#pause(backoffMs(++this.#failures), 'until stop');
       else if (!this.#isWoken) await this.#pause(intervalMs);
     }
   }
@@ -139,11 +142,12 @@ class RelayLoop {
     return batch.entries.length === entriesMax ? 'more' : 'idle';
   }
 
-  async #pause(ms: number): Promise<void> {
+  async #pause(ms: number, end: 'until stop' | 'until wake' = 'until wake'): Promise<void> {
     if (this.#isStopping) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#interrupt = () => {
+        if (end === 'until stop' && !this.#isStopping) return;
         clearTimeout(timer);
         resolve();
       };
@@ -153,9 +157,10 @@ class RelayLoop {
 }
 
 async function tryLock(session: Queryable, source: string): Promise<boolean> {
-  const [row] = await session.query<{ locked: boolean }>('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', [
-    `relay:${source}`,
-  ]);
+  const [row] = await session.query<{ locked: boolean }>(
+    'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked',
+    [`relay:${source}`],
+  );
   return row?.locked === true;
 }
 
