@@ -41,21 +41,34 @@ describe('the combined log', () => {
   const view = createLogView(false);
 
   test('shows who, when, how bad, what, and the fields on one line', () => {
-    const line = view(
-      'rbac-2',
-      JSON.stringify({
-        level: 'warn',
-        time: '2026-01-01T10:20:30.400Z',
-        service: 'rbac',
-        msg: 'rpc.served',
-        code: 'forbidden',
-      }),
+    const entry = {
+      level: 'warn',
+      time: '2026-01-01T10:20:30.400Z',
+      service: 'rbac',
+      correlationId: 'c',
+      traceId: '3b1445ce28498dd741092acd4157f93c',
+      msg: 'rpc.served',
+      subject: 'rbac.access.decide.v1',
+      durationMs: 1.5,
+    };
+    expect(view('rbac-2', JSON.stringify(entry))).toMatch(
+      /^rbac-2 {5}\[\d\d:20:30\.400\] WARN: rpc\.served subject=rbac\.access\.decide\.v1 durationMs=1\.5 trace=3b1445ce$/,
     );
-    expect(line).toMatch(/^rbac-2 {5}\[\d\d:20:30\.400\] WARN: rpc\.served {"code":"forbidden"}$/);
   });
 
-  test('shows other output without anything that steers a terminal', () => {
-    expect(view('rbac', '\u001b[2Jplain')).toBe('rbac       [2Jplain'.replace('[', ' ['));
+  test('shows an error with its stack', () => {
+    const err = { message: 'broken', stack: 'Error: broken\n    at here (file.js:1:2)' };
+    const text = view('rbac', JSON.stringify({ level: 'error', time: '2026-01-01T10:20:30.400Z', msg: 'bug', err }));
+    expect(text).toMatch(/ERROR: bug error="broken" \n {4}at here \(file\.js:1:2\)$/);
+  });
+
+  test('shows nothing that could steer a terminal', () => {
+    const sneaky = '\u001b[2Jplain';
+    const entry = { level: 'info', time: '2026-01-01T10:20:30.400Z', msg: sneaky, path: sneaky };
+    for (const text of [view('rbac', sneaky), view('rbac', JSON.stringify(entry))]) {
+      expect(text).toContain('plain');
+      expect(text).not.toMatch(/\p{Cc}/u);
+    }
   });
 });
 

@@ -38,15 +38,14 @@ describe('the ladder', () => {
   test('prefers an address, then a named program, then one on PATH, then a known folder, then the cache', async () => {
     const cache = path.join(folder, 'cache');
     const cached = programs('cache/nats-server_2.9.10/run', 'nats-server', 'nats-server: v2.9.10');
-    const all = { NATS_URL: 'nats://elsewhere', NATS_SERVER_BIN: named, PATH: onPath, DEVSTACK_CACHE: cache };
-    expect(await first(natsLadder(context(all)))).toMatchObject({ kind: 'url', url: 'nats://elsewhere' });
-    const { NATS_URL: _url, ...noUrl } = all;
-    expect(await first(natsLadder(context(noUrl)))).toMatchObject({ rung: 'NATS_SERVER_BIN', version: '2.12.1' });
-    const { NATS_SERVER_BIN: _bin, ...noBin } = noUrl;
-    expect(await first(natsLadder(context(noBin)))).toMatchObject({ path: path.join(onPath, 'nats-server') });
+    const found = (env: Record<string, string>) => first(natsLadder(context({ ...env, DEVSTACK_CACHE: cache })));
+    const url = 'nats://elsewhere';
+    expect(await found({ NATS_URL: url, NATS_SERVER_BIN: named, PATH: onPath })).toMatchObject({ kind: 'url', url });
+    expect(await found({ NATS_SERVER_BIN: named, PATH: onPath })).toMatchObject({ path: named, version: '2.12.1' });
+    expect(await found({ PATH: onPath })).toMatchObject({ path: path.join(onPath, 'nats-server') });
     const known = { ...context({ DEVSTACK_CACHE: cache }), knownFolders: [onPath] };
     expect(await first(natsLadder(known))).toMatchObject({ path: path.join(onPath, 'nats-server') });
-    expect(await first(natsLadder(context({ DEVSTACK_CACHE: cache })))).toMatchObject({
+    expect(await found({})).toMatchObject({
       rung: 'project cache',
       path: path.join(cached, 'nats-server'),
     });
