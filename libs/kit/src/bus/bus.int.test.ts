@@ -20,7 +20,6 @@ import { createLogger, silentLogger } from '../log.js';
 import { Secret } from '../secret.js';
 import { createBusClient } from './client.js';
 import { busHealth, connectBus } from './connection.js';
-import { publishNotify, subscribeNotify } from './notify.js';
 import { BusServer, createRpc } from './server.js';
 
 const demoRpc = {
@@ -382,35 +381,5 @@ describe('a server is ready only while it can hear', () => {
       ?.unsubscribe();
     await eventually(() => server.deaf().length === 1);
     await eventually(() => server.isServing());
-  });
-});
-
-describe('a notification', () => {
-  test('reaches every listener, malformed ones none, and a failing handler does not end the listening', async () => {
-    const schema = z.object({ n: z.int() });
-    const connection = await link('demo');
-    const seen: number[][] = [[], []];
-    for (const list of seen) {
-      const subscription = await subscribeNotify({
-        connection: await link('demo'),
-        subject: 'notify.demo.thing.v1',
-        schema,
-        log,
-        onNotify: ({ n }) => {
-          list.push(n);
-          if (n === 1) throw new Error('handler');
-        },
-      });
-      await subscription.check();
-    }
-    publishNotify(connection, 'notify.demo.thing.v1', schema, { n: 1 });
-    connection.publish('notify.demo.thing.v1', '{"n":"x"}');
-    connection.publish('notify.demo.thing.v1', '{');
-    publishNotify(connection, 'notify.demo.thing.v1', schema, { n: 2 });
-    await eventually(() => seen.every((list) => list.includes(2)));
-    expect(seen).toEqual([
-      [1, 2],
-      [1, 2],
-    ]);
   });
 });
