@@ -1,3 +1,5 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AppError } from '@prime-nest/contracts/errors';
 import { eventually } from '@prime-nest/testkit/eventually';
@@ -204,6 +206,11 @@ describe('when PostgreSQL goes', () => {
 
   test('silent, or refuses, or all connections are taken, the answer is unavailable within its limit', async () => {
     expect(await codeOf(open('postgres://nobody:x@127.0.0.1:1/none'))).toBe('unavailable');
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    expect(await codeOf(open(`postgres://nobody:x@127.0.0.1:${String(port)}/none`))).toBe('unavailable');
+    silent.close();
     const small = await open(server.url, 2);
     const release: (() => void)[] = [];
     const hold = () => small.transaction(() => new Promise<void>((resolve) => release.push(resolve)));
