@@ -59,9 +59,13 @@ describe('tracing', () => {
   });
 
   test('follows the sampling decision of whoever started the trace, and the standard variables for its own', async () => {
+    const ownRatio = { OTEL_ENABLED: 'true', OTEL_TRACES_SAMPLER: 'parentbased_traceidratio' };
     received.length = 0;
+    await run({ ...ownRatio, OTEL_TRACES_SAMPLER_ARG: '1', PARENT_SAMPLED: 'false' });
     await run({ OTEL_ENABLED: 'true', OTEL_TRACES_SAMPLER: 'always_off' });
     expect(received).toEqual([]);
+    await run({ ...ownRatio, OTEL_TRACES_SAMPLER_ARG: '0' });
+    expect(received.map(({ name }) => name)).toContain('work');
   });
 
   test('switched off loads no SDK and exports nothing, and the trace goes on all the same', async () => {
