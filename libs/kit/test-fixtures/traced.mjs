@@ -2,7 +2,11 @@
 import { inSpan, stopTelemetry } from '@prime-nest/kit/telemetry';
 import pg from 'pg';
 
-const parent = { traceId: process.argv[2], spanId: 'b7ad6b7169203331', isSampled: process.env.PARENT_SAMPLED !== 'false' };
+const parent = {
+  traceId: process.argv[2],
+  spanId: 'b7ad6b7169203331',
+  isSampled: process.env.PARENT_SAMPLED !== 'false',
+};
 const trace = await inSpan('work', { kind: 'server', parent }, async (span) => {
   const client = new pg.Client({ connectionString: process.env.TESTKIT_POSTGRES_URL });
   await client.connect();
