@@ -1,6 +1,8 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { AuditEvent } from '@prime-nest/contracts/events';
 import type { Queryable, Tx } from '@prime-nest/kit/database';
+import { indexColumns, storable } from './columns.js';
+import type { IndexColumns } from './columns.js';
 import type { Message } from './message.js';
 import { placeKey } from './sequence.js';
 import type { Moved, Verdict } from './sequence.js';
@@ -32,11 +34,11 @@ export interface NewNode {
 }
 
 const insertEntriesSql = `
-  INSERT INTO event (log_index, event_id, received_at, occurred_at, source, epoch, source_seq, type, actor_type, actor_id,
-    action, resource_type, resource_id, outcome, trace_id, span_id, correlation_id, leaf_hash, entry)
-  SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[],
-    $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-    $17::text[], $18::bytea[], $19::bytea[])`;
+  INSERT INTO event (log_index, received_at, epoch, source_seq, leaf_hash, entry, event_id, occurred_at, source, type,
+    actor_type, actor_id, action, resource_type, resource_id, outcome, trace_id, span_id, correlation_id)
+  SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::bigint[], $5::bytea[], $6::bytea[], $7::uuid[],
+    $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+    $16::text[], $17::text[], $18::text[], $19::text[])`;
 
 /** The writing side of the log: parts of the one transaction that appends a batch. */
 export class LogStore {
@@ -109,27 +111,28 @@ export class LogStore {
 
   async insertEntries(tx: Tx, entries: readonly NewEntry[]): Promise<void> {
     if (entries.length === 0) return;
-    const column = <T>(pick: (entry: NewEntry) => T): T[] => entries.map(pick);
+    const indexed = entries.map(({ event }) => indexColumns(event));
+    const column = (name: keyof IndexColumns) => indexed.map((columns) => columns[name]);
     await tx.query(insertEntriesSql, [
-      column(({ index }) => index),
-      column(({ event }) => event.id),
-      column(({ receivedAt }) => receivedAt.toISOString()),
-      column(({ event }) => event.occurredAt),
-      column(({ event }) => event.source),
-      column(({ place }) => place?.epoch ?? null),
-      column(({ place }) => place?.sequence ?? null),
-      column(({ event }) => event.type),
-      column(({ event }) => event.actor.type),
-      column(({ event }) => (event.actor.type === 'anonymous' ? null : storable(event.actor.id))),
-      column(({ event }) => storable(event.action)),
-      column(({ event }) => storable(event.resource.type)),
-      column(({ event }) => (event.resource.id === undefined ? null : storable(event.resource.id))),
-      column(({ event }) => event.outcome),
-      column(({ event }) => event.traceId),
-      column(({ event }) => event.spanId),
-      column(({ event }) => event.correlationId),
-      column(({ leafHash }) => leafHash),
-      column(({ bytes }) => bytes),
+      entries.map(({ index }) => index),
+      entries.map(({ receivedAt }) => receivedAt.toISOString()),
+      entries.map(({ place }) => place?.epoch ?? null),
+      entries.map(({ place }) => place?.sequence ?? null),
+      entries.map(({ leafHash }) => leafHash),
+      entries.map(({ bytes }) => bytes),
+      column('event_id'),
+      column('occurred_at'),
+      column('source'),
+      column('type'),
+      column('actor_type'),
+      column('actor_id'),
+      column('action'),
+      column('resource_type'),
+      column('resource_id'),
+      column('outcome'),
+      column('trace_id'),
+      column('span_id'),
+      column('correlation_id'),
     ]);
   }
 
@@ -190,11 +193,6 @@ export class LogStore {
     if (rows.length !== 1)
       throw new AppError('internal', { internal: { reason: 'the tree grew under a held lock', from } });
   }
-}
-
-/** Text columns cannot hold NUL. The entry keeps it; a column is an index only. */
-function storable(text: string): string {
-  return text.replaceAll('\u0000', '\uFFFD');
 }
 
 /** Whether PostgreSQL refuses the values of a statement (SQLSTATE classes 22 and 23), and always will. */

@@ -1,5 +1,6 @@
 import type { EventFilter } from '@prime-nest/contracts/audit';
 import { eventTable } from '@prime-nest/contracts/events';
+import { storable } from '../log/columns.js';
 
 /** A WHERE clause over `event`: SQL with `$n` placeholders from `firstParam` on, and their values. */
 export interface Condition {
@@ -29,7 +30,7 @@ export function filterCondition(filter: EventFilter, firstParam: number): Condit
   if (parts.length === 0) return { sql: 'TRUE', params: [] };
   return {
     sql: parts.map(([condition], index) => `${condition}$${firstParam + index}`).join(' AND '),
-    params: parts.map(([, value]) => (typeof value === 'string' ? value.replaceAll('\u0000', '\uFFFD') : value)),
+    params: parts.map(([, value]) => (typeof value === 'string' ? storable(value) : value)),
   };
 }
 

@@ -1,0 +1,114 @@
+import { AuditEvent } from '@prime-nest/contracts/events';
+import type { Queryable } from '@prime-nest/kit/database';
+import { isSignedBy, parseCheckpoint } from '../log/checkpoint.js';
+import type { VerifierKey } from '../log/checkpoint.js';
+import { indexColumns } from '../log/columns.js';
+import { LogCheck } from './log-check.js';
+import type { Fault, KnownTree } from './log-check.js';
+import type { StoredLogStore, StoredLogRow } from './stored-log.store.js';
+
+export interface CheckLogOptions {
+  /** Trees known from outside the database: checkpoints that somebody kept. */
+  readonly kept?: readonly KnownTree[];
+  /** The key that must have signed the stored checkpoints; without one their signatures are not checked. */
+  readonly key?: VerifierKey;
+  /** Called after each chunk, to report progress or to let others go first. */
+  readonly onProgress?: (entries: number) => Promise<void> | void;
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckLogResult {
+  readonly entries: number;
+  readonly faults: readonly Fault[];
+}
+
+const levelHeight = 8;
+
+/**
+ * Reads the whole stored log and recomputes everything that it says of itself: hashes from bytes, subtree roots, the
+ * columns that searches go by, the tree's state, every checkpoint, and those that somebody kept elsewhere. It changes
+ * nothing and needs no lock: entries that arrive meanwhile are left for the next time.
+ */
+export class CheckLogCommand {
+  readonly #database: Queryable;
+  readonly #log: StoredLogStore;
+
+  constructor({ database, log }: { database: Queryable; log: StoredLogStore }) {
+    this.#database = database;
+    this.#log = log;
+  }
+
+  async run({ kept = [], key, onProgress, signal }: CheckLogOptions = {}): Promise<CheckLogResult> {
+    const database = this.#database;
+    const state = await this.#log.state(database);
+    const signed = await this.#log.checkpoints(database);
+    const unsigned = signed.filter(({ note, size, root }) => !isWhatItSays(note, { size, root, key }));
+    const trees = signed.map(({ size, root }) => ({ size, root, name: `the stored checkpoint of ${size}` }));
+    const check = new LogCheck([
+      ...kept,
+      ...trees,
+      { size: state.treeSize, root: state.root, name: "the tree's state" },
+    ]);
+    for (const { size } of unsigned)
+      check.report({ kind: 'signature', detail: `the stored checkpoint of ${size} is not what was signed` });
+    while (check.size < state.treeSize && signal?.aborted !== true) {
+      const from = check.size;
+      const rows = await this.#log.entries(database, from, state.treeSize);
+      if (rows.length === 0) break;
+      await this.#checkChunk(database, check, rows);
+      await onProgress?.(check.size);
+    }
+    if (signal?.aborted === true) return { entries: check.size, faults: [] };
+    const beyond = await this.#log.countFrom(database, state.treeSize);
+    if (beyond > 0 && (await this.#log.state(database)).treeSize === state.treeSize) {
+      check.report({ kind: 'fork', index: state.treeSize, detail: `${beyond} entries lie beyond the tree` });
+    }
+    return { entries: check.size, faults: check.finish() };
+  }
+
+  async #checkChunk(tx: Queryable, check: LogCheck, rows: readonly StoredLogRow[]): Promise<void> {
+    const closed = rows.flatMap((row) => {
+      for (const detail of columnFaults(row)) check.report({ kind: 'altered', index: row.index, detail });
+      return check.add(row);
+    });
+    const nodes = closed.filter(({ height }) => height > 0 && height % levelHeight === 0);
+    const stored = await this.#log.nodes(
+      tx,
+      nodes.map(({ height, index }) => ({ level: height / levelHeight, index })),
+    );
+    nodes.forEach(({ height, index, hash }, i) => {
+      if (stored[i]?.equals(hash) === true) return;
+      const from = index * 2 ** height;
+      check.report({
+        kind: 'altered',
+        index: from,
+        detail: `the stored root of the entries ${from} to ${from + 2 ** height - 1} is not theirs`,
+      });
+    });
+  }
+}
+
+/** Columns that say something else than the entry: a search by them would not find it, or find it under another name. */
+function columnFaults({ index, bytes, columns }: StoredLogRow): string[] {
+  try {
+    const expected = Object.entries(indexColumns(AuditEvent.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))));
+    return expected
+      .filter(([name, value]) => columns[name as keyof typeof columns] !== value)
+      .map(([name]) => `the column ${name} of entry ${index} is not what the entry says`);
+  } catch {
+    return [`entry ${index} is not an event`];
+  }
+}
+
+function isWhatItSays(
+  note: string,
+  { size, root, key }: { size: number; root: Buffer; key: VerifierKey | undefined },
+): boolean {
+  try {
+    const parsed = parseCheckpoint(note);
+    const isSame = parsed.size === BigInt(size) && parsed.root.equals(root);
+    return isSame && (key === undefined || isSignedBy(parsed, key));
+  } catch {
+    return false;
+  }
+}

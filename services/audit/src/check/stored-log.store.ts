@@ -1,0 +1,71 @@
+import { AppError } from '@prime-nest/contracts/errors';
+import type { Queryable } from '@prime-nest/kit/database';
+import type { IndexColumns } from '../log/columns.js';
+
+export interface StoredLogRow {
+  readonly index: number;
+  readonly leafHash: Buffer;
+  readonly bytes: Buffer;
+  readonly columns: IndexColumns;
+}
+
+export interface StoredTree {
+  readonly size: number;
+  readonly root: Buffer;
+  readonly note: string;
+}
+
+const chunk = 2_000;
+
+/** The log as it lies in the database, for whoever checks it: reads everything, trusts nothing. */
+export class StoredLogStore {
+  async state(tx: Queryable): Promise<{ treeSize: number; root: Buffer }> {
+    const [row] = await tx.query<{ tree_size: string; root: Buffer }>('SELECT tree_size, root FROM log_state');
+    if (row === undefined) throw new AppError('internal', { internal: { reason: 'the log has no state' } });
+    return { treeSize: Number(row.tree_size), root: row.root };
+  }
+
+  /** Checkpoints, the smallest first; also those beyond the tree. */
+  async checkpoints(tx: Queryable): Promise<StoredTree[]> {
+    const rows = await tx.query<{ tree_size: string; root: Buffer; note: string }>(
+      'SELECT tree_size, root, note FROM checkpoint ORDER BY tree_size',
+    );
+    return rows.map(({ tree_size, root, note }) => ({ size: Number(tree_size), root, note }));
+  }
+
+  /** The next entries from `from` on, below `to`. */
+  async entries(tx: Queryable, from: number, to: number): Promise<StoredLogRow[]> {
+    const rows = await tx.query<
+      { log_index: string; leaf_hash: Buffer; entry: Buffer; occurred_at: Date } & Omit<IndexColumns, 'occurred_at'>
+    >(
+      `SELECT log_index, leaf_hash, entry, event_id, occurred_at, source, type, actor_type, actor_id, action, resource_type,
+              resource_id, outcome, trace_id, span_id, correlation_id
+         FROM event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index LIMIT $3`,
+      [from, to, chunk],
+    );
+    return rows.map(({ log_index, leaf_hash, entry, occurred_at, ...columns }) => ({
+      index: Number(log_index),
+      leafHash: leaf_hash,
+      bytes: entry,
+      columns: { ...columns, occurred_at: occurred_at.toISOString() },
+    }));
+  }
+
+  /** Stored subtree roots in the order asked for; undefined for one that is not there. */
+  async nodes(tx: Queryable, wanted: readonly { level: number; index: number }[]): Promise<(Buffer | undefined)[]> {
+    if (wanted.length === 0) return [];
+    const rows = await tx.query<{ n: number; hash: Buffer | null }>(
+      `SELECT w.n, t.hash FROM unnest($1::int[], $2::int[], $3::bigint[]) AS w (n, level, at)
+         LEFT JOIN tree_node t ON t.level = w.level AND t.node_index = w.at ORDER BY w.n`,
+      [wanted.map((_, n) => n), wanted.map(({ level }) => level), wanted.map(({ index }) => index)],
+    );
+    return rows.map(({ hash }) => hash ?? undefined);
+  }
+
+  async countFrom(tx: Queryable, index: number): Promise<number> {
+    const [row] = await tx.query<{ count: string }>('SELECT count(*) AS count FROM event WHERE log_index >= $1', [
+      index,
+    ]);
+    return Number(row?.count ?? 0);
+  }
+}

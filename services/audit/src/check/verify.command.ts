@@ -1,0 +1,189 @@
+import { createReadStream, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
+import { silentLogger } from '@prime-nest/kit/log';
+import { Secret } from '@prime-nest/kit/secret';
+import { ZodError } from 'zod';
+import { CheckLogCommand } from './check-log.command.js';
+import { ExportCheck, checkConsistency, checkProofFile, readCheckpoint } from './files.js';
+import type { FileCheck } from './files.js';
+import type { Fault, FaultKind, KnownTree } from './log-check.js';
+import { StoredLogStore } from './stored-log.store.js';
+import { MalformedNote, parseVerifierKey } from '../log/checkpoint.js';
+import type { VerifierKey } from '../log/checkpoint.js';
+
+const usage = `audit-verify: checks the audit log, offline and without trusting the system that keeps it.
+
+  audit-verify proof FILE                     answer of GET /audit/events/:id/proof: is the entry in the log?
+  audit-verify export FILE                    unfiltered export (NDJSON): every entry there, in order, unchanged?
+  audit-verify consistency OLD NEW FILE       two checkpoints, answer of GET /audit/consistency: does NEW begin with OLD?
+  audit-verify checkpoint FILE                is the checkpoint well-formed, and signed by --key?
+  audit-verify database                       the stored log itself (AUDIT_DB_URL, any role that may read it)
+
+  --key KEY     verifier key (<name>+<id>+<base64>) that must have signed; without it signatures are not checked
+  --kept FILE   a checkpoint that was kept earlier and must still hold; may be given several times (export, database)
+
+Exit code: 0 nothing wrong, 2 signature, 3 entry altered or not in the log, 4 histories differ (fork), 5 gap,
+6 entries missing at the end, 7 malformed input, 64 usage, 69 not reachable. With several faults, the lowest.
+`;
+
+const exitCodes: Readonly<Record<FaultKind, number>> = {
+  signature: 2,
+  altered: 3,
+  fork: 4,
+  gap: 5,
+  missing: 6,
+  malformed: 7,
+};
+const usageCode = 64;
+const unavailableCode = 69;
+const linesMax = 100;
+
+class UsageError extends Error {}
+
+interface Options {
+  readonly key: VerifierKey | undefined;
+  readonly kept: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface VerifyOptions {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly write: (text: string) => void;
+}
+
+/** Runs one `audit-verify` command line and answers its exit code. Writes what it found, line by line; never throws. */
+export async function verify(options: VerifyOptions): Promise<number> {
+  try {
+    return await check(options);
+  } catch (error) {
+    const code = codeOf(error);
+    options.write(`audit-verify: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (code === usageCode) options.write(`\n${usage}`);
+    return code;
+  }
+}
+
+async function check({ args, env, write }: VerifyOptions): Promise<number> {
+  const { positionals, values } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      key: { type: 'string' },
+      kept: { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help === true) {
+    write(usage);
+    return 0;
+  }
+  const options = {
+    key: values.key === undefined ? undefined : parseVerifierKey(values.key),
+    kept: values.kept ?? [],
+    env,
+  };
+  const [command, ...files] = positionals;
+  const startedAt = performance.now();
+  const { faults, summary } = await run(command, files, options);
+  for (const { kind, detail } of faults.slice(0, linesMax)) write(`${kind}: ${detail}\n`);
+  if (faults.length > linesMax) write(`and ${faults.length - linesMax} more\n`);
+  if (faults.length > 0) return Math.min(...faults.map(({ kind }) => exitCodes[kind]));
+  const unsigned = options.key === undefined ? ' (signatures not checked: no --key)' : '';
+  write(`ok: ${summary}${unsigned}, ${Math.round(performance.now() - startedAt)} ms\n`);
+  return 0;
+}
+
+type Command = (files: readonly [string, string, string], options: Options) => FileCheck | Promise<FileCheck>;
+
+const commands: Readonly<Record<string, { readonly files: number; readonly run: Command }>> = {
+  proof: { files: 1, run: ([file], { key }) => checkProofFile(readJson(file), key) },
+  export: { files: 1, run: ([file], options) => checkExport(file, options) },
+  consistency: {
+    files: 3,
+    run: ([older, newer, file], { key }) =>
+      checkConsistency({ older: readText(older), newer: readText(newer) }, readJson(file), key),
+  },
+  checkpoint: {
+    files: 1,
+    run: ([file], { key }) => {
+      const { checkpoint, faults } = readCheckpoint(readText(file), key);
+      return { faults, summary: `${checkpoint.origin} had ${checkpoint.size} entries` };
+    },
+  },
+  database: { files: 0, run: (_files, options) => checkDatabase(options) },
+};
+
+function run(name: string | undefined, files: readonly string[], options: Options): FileCheck | Promise<FileCheck> {
+  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined)
+    throw new UsageError(name === undefined ? 'a command is missing' : `there is no command ${name}`);
+  if (files.length !== command.files) throw new UsageError(`${name ?? ''} takes ${command.files} file(s)`);
+  const [first = '', second = '', third = ''] = files;
+  return command.run([first, second, third], options);
+}
+
+async function checkExport(file: string, options: Options): Promise<FileCheck> {
+  const { kept, faults } = readKept(options);
+  const check = new ExportCheck({ key: options.key, kept });
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+    if (line !== '') check.add(line);
+  }
+  const result = check.finish();
+  return { ...result, faults: [...faults, ...result.faults] };
+}
+
+async function checkDatabase(options: Options): Promise<FileCheck> {
+  const { env } = options;
+  const url = env['AUDIT_DB_URL'];
+  if (url === undefined) throw new UsageError('AUDIT_DB_URL is not set');
+  const { kept, faults } = readKept(options);
+  const database = await openDatabase({
+    url: new Secret(url),
+    schema: 'audit',
+    entities: [],
+    ssl: databaseSsl({ DB_SSL: env['DB_SSL'] === 'true', DB_SSL_CA_FILE: env['DB_SSL_CA_FILE'] }),
+    poolMax: 1,
+    log: silentLogger(),
+    applicationName: 'audit-verify',
+    startTimeoutMs: 2_000,
+  });
+  try {
+    const command = new CheckLogCommand({ database, log: new StoredLogStore() });
+    const result = await command.run({ kept, ...(options.key === undefined ? {} : { key: options.key }) });
+    return { faults: [...faults, ...result.faults], summary: `${result.entries} entries are what was hashed` };
+  } finally {
+    await database.close();
+  }
+}
+
+function readKept({ kept, key }: Options): { kept: KnownTree[]; faults: Fault[] } {
+  const read = kept.map((file) => ({ file, ...readCheckpoint(readText(file), key) }));
+  return {
+    kept: read.map(({ file, checkpoint }) => ({
+      size: Number(checkpoint.size),
+      root: checkpoint.root,
+      name: `the checkpoint kept in ${file}`,
+    })),
+    faults: read.flatMap(({ faults }) => faults),
+  };
+}
+
+function readText(file: string): string {
+  return readFileSync(file, 'utf8');
+}
+
+function readJson(file: string): unknown {
+  return JSON.parse(readText(file));
+}
+
+function codeOf(error: unknown): number {
+  const code: unknown = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  const isArgument = typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS');
+  if (error instanceof UsageError || isArgument) return usageCode;
+  if (error instanceof SyntaxError || error instanceof ZodError || error instanceof MalformedNote)
+    return exitCodes.malformed;
+  return unavailableCode;
+}

@@ -1,0 +1,120 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock } from '@prime-nest/kit/clock';
+import { freshContext } from '@prime-nest/kit/context';
+import { newId } from '@prime-nest/kit/ids';
+import { createOutbox } from '@prime-nest/kit/outbox/outbox';
+import { makeEvent, makeMessage, openTestLog, readLog } from '../../test/harness.js';
+import { AppendCommand } from '../log/append.command.js';
+import { formatVerifierKey, verifierKeyOf } from '../log/checkpoint.js';
+import { LogStore } from '../log/log.store.js';
+import { CheckpointStore } from '../proof/checkpoint.store.js';
+import { ProofsCommand } from '../proof/proofs.command.js';
+import { SignCheckpointCommand } from '../proof/sign-checkpoint.command.js';
+import { TreeStore } from '../proof/tree.store.js';
+import { EntryStore } from '../search/entry.store.js';
+import { verify } from './verify.command.js';
+
+const key = { origin: 'example.org/log', privateKey: generateKeyPairSync('ed25519').privateKey };
+const verifierKey = formatVerifierKey(verifierKeyOf(key.origin, key.privateKey));
+const strangerKey = formatVerifierKey(verifierKeyOf(key.origin, generateKeyPairSync('ed25519').privateKey));
+const folder = mkdtempSync(path.join(os.tmpdir(), 'audit-verify-'));
+const file = (name: string) => path.join(folder, name);
+let log: Awaited<ReturnType<typeof openTestLog>>;
+
+// Two checkpoints, of 40 and of 100 entries, and everything that an auditor may have fetched.
+beforeAll(async () => {
+  log = await openTestLog();
+  const { database } = log;
+  const clock = systemClock;
+  const stores = { database, entries: new EntryStore(), checkpoints: new CheckpointStore(), tree: new TreeStore() };
+  const append = new AppendCommand({ database, log: new LogStore(), clock, newId });
+  const sign = new SignCheckpointCommand({ ...stores, log: new LogStore(), key, clock });
+  const proofs = new ProofsCommand({ ...stores, outbox: createOutbox({ service: 'audit', clock }), verifierKey });
+  const record = (count: number, first: number) =>
+    append.run(
+      Array.from({ length: count }, (_, i) =>
+        makeMessage(makeEvent('rbac.role.updated.v1', { change: { after: { name: 'ü' } } }), first + i),
+      ),
+    );
+  await record(40, 1);
+  await sign.run();
+  const older = await proofs.checkpoint();
+  await record(60, 41);
+  await sign.run();
+  const newer = await proofs.checkpoint();
+  const rows = await readLog(database);
+  const proof = await proofs.inclusion({ id: rows[57]?.eventId ?? '' }, freshContext({ type: 'anonymous' }));
+  const lines = rows.map(
+    ({ index, entry }) => `{"index":${index},"receivedAt":"2026-01-01T00:00:00Z","event":${entry.toString()}}`,
+  );
+  const tail = JSON.stringify({ checkpoint: newer.checkpoint });
+  writeFileSync(file('older.txt'), older.checkpoint);
+  writeFileSync(file('newer.txt'), newer.checkpoint);
+  writeFileSync(file('proof.json'), JSON.stringify(proof));
+  writeFileSync(file('consistency.json'), JSON.stringify(await proofs.consistency({ from: 40 })));
+  const write = (name: string, changed: readonly string[]) => writeFileSync(file(name), `${changed.join('\n')}\n`);
+  write('export.ndjson', [...lines, tail]);
+  write('edited.ndjson', [...lines.with(12, lines[12]?.replace('success', 'denied') ?? ''), tail]);
+  write('hole.ndjson', [...lines.toSpliced(12, 1), tail]);
+  write('cut.ndjson', lines.slice(0, 90));
+  write('short.ndjson', [...lines.slice(0, 90), tail]);
+  write('garbage.ndjson', ['{"index":0}', tail]);
+  const other = JSON.parse(readFileSync(file('proof.json'), 'utf8')) as { index: number };
+  writeFileSync(file('wrong-proof.json'), JSON.stringify({ ...other, index: other.index + 1 }));
+});
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await log.close();
+});
+
+async function run(...args: string[]): Promise<[number, string]> {
+  let output = '';
+  const env = { AUDIT_DB_URL: log.server.url };
+  const code = await verify({
+    args: args.map((arg) => (/\.(txt|json|ndjson)$/.test(arg) ? file(arg) : arg)),
+    env,
+    write: (text) => (output += text),
+  });
+  return [code, output];
+}
+
+describe('audit-verify', () => {
+  test.each([
+    ['proof', 'proof.json'],
+    ['export', 'export.ndjson'],
+    ['export', 'export.ndjson', '--kept', 'older.txt', '--kept', 'newer.txt'],
+    ['consistency', 'older.txt', 'newer.txt', 'consistency.json'],
+    ['checkpoint', 'newer.txt'],
+    ['database', '--kept', 'older.txt'],
+  ])('%s %s: nothing wrong is 0', async (...args) => {
+    const [code, output] = await run(...args, '--key', verifierKey);
+    expect([code, output]).toEqual([0, expect.stringMatching(/^ok: /)]);
+  });
+
+  test.each([
+    [2, 'not signed by', ['proof', 'proof.json', '--key', strangerKey]],
+    [2, 'not signed by', ['export', 'export.ndjson', '--key', strangerKey]],
+    [2, 'not signed by', ['checkpoint', 'older.txt', '--key', strangerKey]],
+    [2, 'is not what was signed', ['database', '--key', strangerKey]],
+    [3, 'entry 58', ['proof', 'wrong-proof.json']],
+    [4, 'not shown to begin', ['consistency', 'newer.txt', 'older.txt', 'consistency.json']],
+    [4, 'entries 0 to 39', ['export', 'edited.ndjson', '--kept', 'older.txt']],
+    [4, 'not those that the checkpoint signs', ['export', 'edited.ndjson']],
+    [5, 'entries 12 to 12 are not there', ['export', 'hole.ndjson', '--kept', 'older.txt']],
+    [6, 'names no checkpoint', ['export', 'cut.ndjson']],
+    [6, 'ends after 90', ['export', 'short.ndjson']],
+    [7, '', ['export', 'garbage.ndjson']],
+    [7, '', ['proof', 'older.txt']],
+    [7, '', ['checkpoint', 'proof.json']],
+    [64, 'no command', ['nonsense']],
+    [64, 'takes 1 file', ['proof']],
+    [64, 'usage', ['proof', '--unknown']],
+  ] as const)('exit %i: %s', async (code, text, args) => {
+    const [seen, output] = await run(...args);
+    expect([seen, output]).toEqual([code, expect.stringContaining(text === 'usage' ? 'audit-verify' : text)]);
+  });
+});
