@@ -2,6 +2,7 @@ import type { BusUser } from '@prime-nest/contracts/bus';
 import { busPasswords, natsConfig } from '@prime-nest/devstack/nats-config';
 import { startNats } from '@prime-nest/devstack/provider-nats';
 import { provisionStreams } from '@prime-nest/devstack/provision';
+import { containerNats, usesContainers } from './containers.js';
 import { controllable } from './controllable.js';
 import type { TestServer } from './controllable.js';
 import { runFolder } from './test-run.js';
@@ -28,13 +29,11 @@ export interface TestNatsOptions {
 export async function startTestNats({ streams = true }: TestNatsOptions = {}): Promise<TestNats> {
   const dataDir = await runFolder('nats');
   const passwords = busPasswords((user) => `test-only-${user}`);
-  const server = await controllable((port) =>
-    startNats({
-      dataDir,
-      port,
-      env: { ...process.env, NATS_URL: undefined },
-      configText: (place) => natsConfig({ ...place, users: passwords }),
-    }),
+  const env = { ...process.env, NATS_URL: undefined };
+  const server = await controllable(async (port) =>
+    (await usesContainers())
+      ? containerNats({ port, dataDir }, passwords)
+      : startNats({ dataDir, port, env, configText: (place) => natsConfig({ ...place, users: passwords }) }),
   );
   const servers = `nats://127.0.0.1:${server.port}`;
   if (streams) await provisionStreams({ servers, user: 'provisioner', password: passwords.provisioner });

@@ -1,4 +1,5 @@
 import { startRedis } from '@prime-nest/devstack/provider-redis';
+import { containerRedis, usesContainers } from './containers.js';
 import { controllable } from './controllable.js';
 import type { TestServer } from './controllable.js';
 import { runFolder } from './test-run.js';
@@ -11,6 +12,8 @@ export interface TestRedis extends TestServer {
 export async function startTestRedis(): Promise<TestRedis> {
   const dataDir = await runFolder('redis');
   const env = { ...process.env, REDIS_URL: undefined };
-  const server = await controllable((port) => startRedis({ dataDir, port, env }));
+  const server = await controllable(async (port) =>
+    (await usesContainers()) ? containerRedis(port) : startRedis({ dataDir, port, env }),
+  );
   return { ...server, url: `redis://127.0.0.1:${server.port}` };
 }

@@ -1,10 +1,16 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { bootstrapRoles, rolePasswords } from '@prime-nest/devstack/bootstrap';
 import type { RolePasswords } from '@prime-nest/devstack/bootstrap';
+import { climb } from '@prime-nest/devstack/ladder';
 import { startPostgres } from '@prime-nest/devstack/postgres-server';
+import { natsLadder } from '@prime-nest/devstack/provider-nats';
+import { redisLadder } from '@prime-nest/devstack/provider-redis';
+import type { RunningServer } from '@prime-nest/devstack/server';
+import { containerPostgres, usesContainers } from './containers.js';
 
 const prefix = 'prime-nest-testkit-';
 
@@ -27,17 +33,41 @@ export async function startTestRun(announce: (line: string) => void): Promise<Te
   const folder = mkdtempSync(path.join(os.tmpdir(), `${prefix}${process.pid}-`));
   // The PostgreSQL of a root user runs as nobody and has to reach its folder in here.
   chmodSync(folder, 0o711);
-  const given = process.env['TESTKIT_POSTGRES_URL'];
-  const env = { ...process.env, DATABASE_URL: given };
-  const postgres = await startPostgres({ dataDir: path.join(folder, 'postgres'), port: 0, fast: true, env, announce });
+  const [postgres, programs] = await Promise.all([runPostgres(folder, announce), findPrograms(announce)]);
   await bootstrapRoles(postgres.url, testPasswords);
   return {
-    env: { TESTKIT_POSTGRES_URL: postgres.url, TESTKIT_RUN_DIR: folder },
+    env: { TESTKIT_POSTGRES_URL: postgres.url, TESTKIT_RUN_DIR: folder, ...programs },
     async stop() {
       await postgres.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function runPostgres(folder: string, announce: (line: string) => void): Promise<RunningServer> {
+  const given = process.env['TESTKIT_POSTGRES_URL'];
+  if (given === undefined && (await usesContainers())) return containerPostgres(randomBytes(16).toString('hex'));
+  const env = { ...process.env, DATABASE_URL: given };
+  return startPostgres({ dataDir: path.join(folder, 'postgres'), port: 0, fast: true, env, announce });
+}
+
+/** Finds, or fetches, the other servers' programs once, so that the test files need not search. */
+async function findPrograms(announce: (line: string) => void): Promise<Record<string, string>> {
+  const context = { env: { ...process.env, NATS_URL: undefined, REDIS_URL: undefined }, announce };
+  const found: Record<string, string> = {};
+  for (const [variable, ladder] of Object.entries({
+    NATS_SERVER_BIN: natsLadder(context),
+    REDIS_SERVER_BIN: redisLadder(context),
+  })) {
+    try {
+      const source = await climb(ladder, (one) => Promise.resolve(one));
+      if (source.kind === 'binary') found[variable] = source.path;
+    } catch (error) {
+      // Not every test needs this server; those that do fail with the same text.
+      announce(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return found;
 }
 
 let counter = 0;

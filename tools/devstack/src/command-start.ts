@@ -4,6 +4,7 @@ import type { OutputMode } from './console-observer.js';
 import { homeFolder } from './folders.js';
 import type { Env } from './folders.js';
 import type { Replicas } from './service-plan.js';
+import { ancestors } from './process-identity.js';
 import { holderOf, readState } from './state.js';
 import { summary } from './summary.js';
 import { HomeTakenError, launchSystem } from './system.js';
@@ -67,9 +68,9 @@ function onStopRequest(first: () => void, again: () => void): Promise<void> {
     // A reader that went away (npm start | head) ends the system like Ctrl-C.
     process.stdout.on('error', request);
     // Started by npm, we end with it, even when it had no chance to tell us.
-    const parent = process.ppid;
+    const parents = String(ancestors());
     const byNpm = process.env['npm_lifecycle_event'] !== undefined;
-    setInterval(() => byNpm && process.ppid !== parent && requestedAt === undefined && request(), 1000);
+    setInterval(() => byNpm && requestedAt === undefined && String(ancestors()) !== parents && request(), 1000);
   });
 }
 

@@ -40,7 +40,11 @@ export function createLogView(colour: boolean): (name: string, line: string) => 
   return (name, line) => {
     const entry = parse(line);
     if (entry === undefined) return `${label(name)} ${printable(line)}`;
-    const head = pretty({ ...entry, msg: printable(typeof entry.msg === 'string' ? entry.msg : ''), err: undefined }).trimEnd();
+    const head = pretty({
+      ...entry,
+      msg: printable(typeof entry.msg === 'string' ? entry.msg : ''),
+      err: undefined,
+    }).trimEnd();
     return [label(name), head, dim(fields(entry)), ...stack(entry)].filter((part) => part !== '').join(' ');
   };
 }

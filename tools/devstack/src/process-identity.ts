@@ -33,14 +33,28 @@ function signalQuietly(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** Our parent and its parent: npm runs a script through a shell that may stand in between. */
+export function ancestors(): readonly (number | undefined)[] {
+  const parent = process.ppid;
+  return [parent, process.platform === 'linux' ? Number(statFields(parent)?.[1]) : undefined];
+}
+
 function startTimeOf(pid: number): string | undefined {
   try {
     if (process.platform !== 'linux') {
       return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
     }
-    // The program's name (in brackets) may hold anything, so fields are counted from its end; a zombie has ended.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
-    return fields[0] === 'Z' ? undefined : fields[19];
+    const fields = statFields(pid);
+    return fields?.[0] === 'Z' ? undefined : fields?.[19]; // a zombie has ended
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of /proc/<pid>/stat, from the state on: the name before it (in brackets) may hold anything. */
+function statFields(pid: number): string[] | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ');
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { asOwner, startContainer } from './docker.js';
+import { makeFolder } from './folders.js';
 import { climb } from './ladder.js';
 import type { Ladder, Source } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
@@ -56,7 +57,7 @@ export async function startNats(options: StartNatsOptions): Promise<RunningServe
 
 async function start(source: Source, options: StartNatsOptions): Promise<RunningServer> {
   if (source.kind === 'url') return externalServer(source.url, 4222, 'NATS (NATS_URL)');
-  await mkdir(options.dataDir, { recursive: true });
+  await makeFolder(options.dataDir, 0o700);
   const env = options.env ?? process.env;
   const logFile = options.logFile ?? `${options.dataDir}.log`;
   const configFile = path.join(options.dataDir, 'nats.conf');

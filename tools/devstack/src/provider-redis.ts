@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { asOwner, startContainer } from './docker.js';
+import { makeFolder } from './folders.js';
 import { climb } from './ladder.js';
 import type { Ladder, Source } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
@@ -52,7 +53,7 @@ export async function startRedis(options: StartRedisOptions): Promise<RunningSer
 
 async function start(source: Source, options: StartRedisOptions): Promise<RunningServer> {
   if (source.kind === 'url') return externalServer(source.url, 6379, 'Redis (REDIS_URL)');
-  await mkdir(options.dataDir, { recursive: true });
+  await makeFolder(options.dataDir, 0o700);
   const env = options.env ?? process.env;
   const logFile = options.logFile ?? `${options.dataDir}.log`;
   const configFile = path.join(options.dataDir, 'redis.conf');

@@ -46,7 +46,9 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
   const administrator = await keep(files.adminPasswordFile, () => given ?? randomBytes(15).toString('base64url'));
   const isNew = administrator.isNew && given === undefined;
   const passwords = JSON.parse(kept.text) as KeptSecrets;
-  return { ...passwords, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
+  // Somebody else's NATS server (NATS_URL) has passwords of its own.
+  const nats = busPasswords((user) => env[`NATS_${user.toUpperCase()}_PASSWORD`] ?? passwords.nats[user]);
+  return { ...passwords, nats, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
 }
 
 function newPasswords(env: Env): KeptSecrets {
@@ -54,7 +56,7 @@ function newPasswords(env: Env): KeptSecrets {
   const password = (): string => `p${randomBytes(20).toString('hex')}`;
   return {
     database: rolePasswords(password),
-    nats: busPasswords((user) => env[`NATS_${user.toUpperCase()}_PASSWORD`] ?? password()),
+    nats: busPasswords(password),
     redis: password(),
     adminEmail: env['ADMIN_EMAIL'] ?? 'admin@prime-nest.local',
   };

@@ -75,6 +75,9 @@ function placed(name: ServerName, { home, env, announce }: ServerOptions, port: 
 }
 
 /** A bus user's address, for tools and tests. */
-export function natsUrlOf(user: BusUser, port: number, secrets: Secrets): string {
-  return `nats://${user}:${secrets.nats[user]}@127.0.0.1:${port}`;
+export function natsUrlOf(user: BusUser, server: string, secrets: Secrets): string {
+  const url = new URL(server);
+  url.username = user;
+  url.password = secrets.nats[user];
+  return url.href;
 }

@@ -82,7 +82,7 @@ export async function startSystem(options: StartSystemOptions): Promise<RunningS
     server: (name) => control(system.servers.get(name), name),
     logs: (name) => system.logs.lines(name),
     adminPassword: () => readFile(system.secrets.adminPasswordFile, 'utf8'),
-    natsUrl: (user) => natsUrlOf(user, system.state.ports['nats'] ?? 0, system.secrets),
+    natsUrl: (user) => natsUrlOf(user, system.state.natsUrl, system.secrets),
     stop: () => system.stop(),
   };
 }
