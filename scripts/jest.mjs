@@ -9,7 +9,7 @@ const passed = select.length === 0 && project !== undefined ? [project, ...rest]
 const bin = path.join(root, 'node_modules', '.bin');
 const child = spawn(
   path.join(bin, 'node'),
-  ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js', ...select, ...passed],
+  ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js', ...passed, ...select],
   { cwd: root, stdio: 'inherit', env: { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH}` } },
 );
 child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 130)));

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 // Planted files exist in no project, so the rules that need types are off; import rules need none.
 const eslint = new ESLint({
   cwd: root,
-  overrideConfig: [tseslint.configs.disableTypeChecked] & object],
+  overrideConfig: [tseslint.configs.disableTypeChecked],
 });
 
 /** Rules that a line of code breaks when it stands in the given file. */

@@ -4,16 +4,28 @@ import type { Actor, CallContext } from '@prime-nest/contracts/context';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newId } from './ids.js';
 
-const storage = new AsyncLocalStorage<CallContext>();
+interface Store {
+  readonly context: CallContext;
+  /** Epoch milliseconds after which nobody waits for the outcome. */
+  readonly deadline: number | undefined;
+}
 
-/** Runs `fn`, and everything it awaits, with `context` as the current one. */
-export function runInContext<T>(context: CallContext, fn: () => T): T {
-  return storage.run(context, fn);
+const storage = new AsyncLocalStorage<Store>();
+
+/** Runs `fn`, and everything it awaits, with `context` as the current one; the deadline is the outer one's unless given. */
+export function runInContext<T>(context: CallContext, fn: () => T, deadline = storage.getStore()?.deadline): T {
+  return storage.run({ context, deadline }, fn);
 }
 
 /** The context of the call being served, if any. For logs and spans; commands get theirs as a parameter. */
 export function currentContext(): CallContext | undefined {
-  return storage.getStore();
+  return storage.getStore()?.context;
+}
+
+/** Whether the caller of the work in hand has stopped waiting: it has been told "unavailable" already. */
+export function isPastDeadline(now: number): boolean {
+  const deadline = storage.getStore()?.deadline;
+  return deadline !== undefined && now > deadline;
 }
 
 /** A fresh, unsampled position in a fresh trace: valid W3C ids made from random bytes, never all zero. */

@@ -7,6 +7,7 @@ import { createTestDatabase } from '@prime-nest/testkit/postgres';
 import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import pg from 'pg';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { runInContext, serviceContext } from './context.js';
 import { isForeignKeyViolation, isUniqueViolation, openDatabase, runMigrations, Tx } from './database.js';
 import type { Database } from './database.js';
 import { silentLogger } from './log.js';
@@ -223,4 +224,17 @@ describe('when PostgreSQL goes', () => {
     await small.close();
     expect(await codeOf(small.ping())).toBe('unavailable');
   });
+});
+
+test('what a caller was told is unavailable is not committed later; in time it is', async () => {
+  const write = (id: number, deadline: number) =>
+    runInContext(
+      serviceContext('test'),
+      () => database.transaction((tx) => tx.query('INSERT INTO thing (id) VALUES ($1)', [id])),
+      deadline,
+    );
+  await expect(write(9001, Date.now() - 1)).rejects.toMatchObject({ code: 'unavailable' });
+  await write(9002, Date.now() + 60_000);
+  const rows = await database.query<{ id: number }>('SELECT id FROM thing WHERE id > 9000');
+  expect(rows.map(({ id }) => id)).toEqual([9002]);
 });

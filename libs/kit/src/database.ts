@@ -2,6 +2,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { EntityManager, MixedList, QueryRunner } from 'typeorm';
+import { isPastDeadline } from './context.js';
 import { clientConfig, connectTimeoutMs } from './database-connection.js';
 import type { DatabaseSsl } from './database-connection.js';
 import { asUnavailable, isConnectionInDoubt, isRetryable } from './database-errors.js';
@@ -108,7 +109,8 @@ export class Database {
   }
 
   /**
-   * Runs `fn` in one transaction: committed when it returns, rolled back when it throws. Serialization failures and
+   * Runs `fn` in one transaction: committed when it returns, rolled back when it throws, and rolled back with
+   * `unavailable` when the deadline of the call being served has passed by then. Serialization failures and
    * deadlocks run it again, at most three times in all, so `fn` must touch nothing but `tx`. Throws `unavailable`
    * when the connection fails; if that happens during COMMIT, whether it took effect is unknown to this process.
    *
@@ -134,6 +136,9 @@ export class Database {
       await guard(() => runner.startTransaction(isolation));
       tx = new Tx(key, runner);
       const result = await fn(tx);
+      // A database that stood still and woke up again would otherwise commit what the caller was told is unavailable.
+      if (isPastDeadline(Date.now()))
+        throw new AppError('unavailable', { internal: { reason: 'nobody waits any more' } });
       await guard(() => runner.commitTransaction());
       Tx.end(tx, true);
       return result;

@@ -172,7 +172,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
       attributes: { 'rpc.system': 'nats', 'messaging.destination.name': subject },
     });
     const context: CallContext = { ...received, trace: span.trace };
-    await runInContext(context, async () => {
+    const serve = async () => {
       let failure: AppError | undefined;
       try {
         const answer = await span.run(() => handle(contract, handler, message, context));
@@ -185,7 +185,8 @@ export class BusServer extends Server implements CustomTransportStrategy {
         span.end();
       }
       this.#report(subject, failure, performance.now() - startedAt);
-    });
+    };
+    await runInContext(context, serve, decodeDeadline(message.headers));
   }
 
   #respondError(subject: string, message: Msg, failure: AppError): void {
