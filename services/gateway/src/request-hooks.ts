@@ -33,6 +33,16 @@ export interface RequestHooksOptions {
 }
 
 const clientClosedStatus = 499;
+const documentationFiles = new Set([
+  '',
+  'index.html',
+  'swagger-ui.css',
+  'swagger-ui-bundle.js',
+  'swagger-ui-standalone-preset.js',
+  'swagger-ui-init.js',
+  'favicon-16x16.png',
+  'favicon-32x32.png',
+]);
 const jsonBody = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
 
 /**
@@ -112,7 +122,10 @@ export class RequestHooks {
   async #screen(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const settings = request.routeOptions.config as RouteSettings;
     if (this.#checkOrigin(request, reply, settings)) return reply;
-    if (this.#isDocumentation(request) && !request.is404) return undefined;
+    if (this.#isDocumentation(request) && !request.is404) {
+      if (!this.#isPublished(request.url)) throw new AppError('route_not_found');
+      return undefined;
+    }
     const isPublic = settings.access?.kind === 'public';
     const authentication = isPublic ? undefined : await this.#authenticate(request);
     if (settings.isLimited !== false) await this.#consume(request, reply, authentication);
@@ -175,6 +188,14 @@ export class RequestHooks {
     const url = request.routeOptions?.url ?? '';
     const { documentationPath } = this.#options;
     return url === documentationPath || url.startsWith(`${documentationPath}/`) || url === `${documentationPath}-json`;
+  }
+
+  /** The folder of the documentation's assets holds more than the page needs, its version among it. */
+  #isPublished(url: string): boolean {
+    const { documentationPath } = this.#options;
+    const path = url.split('?', 1)[0] ?? '';
+    if (path === documentationPath || path === `${documentationPath}-json`) return true;
+    return documentationFiles.has(path.slice(path.lastIndexOf('/') + 1));
   }
 
   #address(request: FastifyRequest): ClientAddress {

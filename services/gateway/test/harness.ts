@@ -209,6 +209,15 @@ export const unavailable = () => {
   throw new AppError('unavailable');
 };
 
+/** The effect of a mutation as rbac tells it. */
+export const effectAt = (revision: number) => ({
+  revision,
+  effective: 'all' as const,
+  barrierMs: 1.5,
+  acked: [],
+  fenced: [],
+});
+
 export const json = (body: unknown) => ({
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify(body),

@@ -20,3 +20,13 @@ export const PageQuery = z.strictObject({
   search: z.string().trim().min(1).max(100).optional(),
 });
 export type PageQuery = z.output<typeof PageQuery>;
+
+/** `dryRun=true`: everything is checked and answered as if it were done, and nothing is. */
+export const TryQuery = z.strictObject({
+  dryRun: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta({ type: 'boolean', default: false }),
+});
+export type TryQuery = z.output<typeof TryQuery>;

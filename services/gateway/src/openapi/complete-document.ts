@@ -1,5 +1,5 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { commonErrors, errorDefinition, errorTable } from '@prime-nest/contracts/errors';
+import { commonErrors, errorDefinition } from '@prime-nest/contracts/errors';
 import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { problemMediaType, problemType } from '../http/problem.js';
 
@@ -16,7 +16,6 @@ interface Operation {
   'x-request-example'?: unknown;
 }
 
-const errorCodes = Object.keys(errorTable) as ErrorCode[];
 const methods = ['get', 'post', 'put', 'patch', 'delete'] as const;
 
 const problemSchema = {
@@ -50,17 +49,19 @@ const problemSchema = {
  */
 export function completeDocument(document: OpenAPIObject): OpenAPIObject {
   const schemas = { ...document.components?.schemas, Problem: problemSchema };
+  const used = new Set<ErrorCode>();
   for (const item of Object.values(document.paths)) {
     for (const method of methods) {
       const operation = item[method] as unknown as Operation | undefined;
-      if (operation !== undefined) complete(operation);
+      if (operation !== undefined) for (const code of complete(operation)) used.add(code);
     }
   }
-  const examples = Object.fromEntries(errorCodes.map((code) => [code, { value: exampleProblem(code) }]));
+  const examples = Object.fromEntries([...used].map((code) => [code, { value: exampleProblem(code) }]));
   return sorted({ ...document, components: { ...document.components, schemas, examples } }) as OpenAPIObject;
 }
 
-function complete(operation: Operation): void {
+/** Answers the codes that the operation may answer with. */
+function complete(operation: Operation): ErrorCode[] {
   const permission = operation['x-permission'];
   const needs = describeNeed(permission, operation.security !== undefined);
   operation.description = [operation.description, needs].filter((text) => text !== undefined).join('\n\n');
@@ -71,10 +72,12 @@ function complete(operation: Operation): void {
   for (const body of Object.values(operation.requestBody?.content ?? {})) {
     if (request !== undefined) body.example = request;
   }
-  Object.assign(operation.responses, problemResponses([...errors, ...impliedErrors(operation)]));
+  const codes = [...errors, ...impliedErrors(operation)];
+  Object.assign(operation.responses, problemResponses(codes));
   delete operation['x-success'];
   delete operation['x-request-example'];
   delete operation['x-errors'];
+  return codes;
 }
 
 const meanings: Readonly<Record<string, string>> = {

@@ -23,7 +23,17 @@ import { CALLS } from '../tokens.js';
 import * as sample from './samples.js';
 
 const EvaluationResults = z.object({ evaluations: z.array(EvaluationResult) }).meta({ id: 'EvaluationResults' });
-const ExplainQuery = z.strictObject({ userId: Id, permission: PermissionName });
+const ExplainQuery = z.strictObject({
+  userId: Id,
+  permission: PermissionName,
+  atRevision: z
+    .string()
+    .regex(/^\d{1,15}$/, { error: 'must be a whole number' })
+    .transform(Number)
+    .optional()
+    .meta({ type: 'integer', minimum: 0 }),
+});
+const Guarantee = rbacRpc['rbac.guarantee.get.v1'].response.meta({ id: 'Guarantee' });
 const Explanation = rbacRpc['rbac.access.explain.v1'].response.meta({ id: 'Explanation' });
 
 const asked = {
@@ -81,6 +91,8 @@ export class AccessHttp {
   @Requires('rbac:view')
   @Describe({
     summary: 'Explain a decision: the roles that grant, or why nothing does',
+    description: 'Now, or as it was at an earlier revision.',
+    errors: ['not_found'],
     response: Explanation,
     example: {
       revision: 17,
@@ -90,10 +102,22 @@ export class AccessHttp {
     },
   })
   explain(
-    @Query({ schema: ExplainQuery }) { userId, permission }: z.output<typeof ExplainQuery>,
+    @Query({ schema: ExplainQuery }) { userId, permission, atRevision }: z.output<typeof ExplainQuery>,
     @Context() context: CallContext,
   ): Promise<z.output<typeof Explanation>> {
-    return this.calls.call('rbac.access.explain.v1', { principalId: userId, permission }, context);
+    const at = atRevision === undefined ? {} : { atRevision };
+    return this.calls.call('rbac.access.explain.v1', { principalId: userId, permission, ...at }, context);
+  }
+
+  @Get('rbac/guarantee')
+  @Requires('rbac:view')
+  @Describe({
+    summary: 'How surely and how fast changes take effect now',
+    response: Guarantee,
+    example: { revision: 17, leaseMs: 1000, heartbeatMs: 250, barrierMsMax: 1500, members: [] },
+  })
+  guarantee(@Context() context: CallContext): Promise<z.output<typeof Guarantee>> {
+    return this.calls.call('rbac.guarantee.get.v1', {}, context);
   }
 
   /** One message for all, so that all are decided at one revision. */

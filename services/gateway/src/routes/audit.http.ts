@@ -1,10 +1,15 @@
-import { Controller, Get, Inject, Param, Query } from '@nestjs/common';
+import { Readable } from 'node:stream';
+import { Controller, Get, Inject, Param, Query, Req, Res, StreamableFile } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { EventFilter, LogEntry, auditRpc } from '@prime-nest/contracts/audit';
+import { EventFilter, ExportedEntry, LogEntry, auditRpc } from '@prime-nest/contracts/audit';
 import type { CallContext } from '@prime-nest/contracts/context';
+import { AppError } from '@prime-nest/contracts/errors';
 import { Id } from '@prime-nest/contracts/ids';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { Requires } from '../access/route-access.decorator.js';
+import { exportLines } from '../audit/export-log.command.js';
+import { parseTilePath, proofText, wantsText } from '../audit/proof-format.js';
+import { Public, Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
 import { Context } from '../http/parameters.decorator.js';
@@ -18,6 +23,24 @@ const EventQuery = EventFilter.extend({
 });
 const EventPage = auditRpc['audit.event.search.v1'].response.meta({ id: 'EventPage' });
 const Entry = LogEntry.meta({ id: 'LogEntry' });
+const Proof = auditRpc['audit.event.proof.v1'].response.meta({ id: 'InclusionProof' });
+const Checkpoint = auditRpc['audit.checkpoint.get.v1'].response.meta({ id: 'Checkpoint' });
+const Consistency = auditRpc['audit.checkpoint.consistency.v1'].response.meta({ id: 'ConsistencyProof' });
+const TreeSize = z
+  .string()
+  .regex(/^[1-9]\d{0,14}$/, { error: 'must be a whole number above zero' })
+  .transform(Number);
+const ConsistencyQuery = z.strictObject({
+  from: TreeSize.meta({ type: 'integer', minimum: 1 }),
+  to: TreeSize.optional().meta({ type: 'integer', minimum: 1 }),
+});
+const ExportLine = z.union([ExportedEntry, z.object({ checkpoint: z.string() })]).meta({
+  id: 'ExportLine',
+  description: 'One line; the last one holds the checkpoint that the export is complete up to.',
+});
+
+const note = 'prime-nest-log\n42\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u2014 prime-nest-log c2lnbmF0dXJl\n';
+const rootHash = 'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=';
 
 @ApiTags('audit')
 @Controller('audit')
@@ -50,5 +73,118 @@ export class AuditHttp {
   })
   get(@Param('id', { schema: Id }) id: string, @Context() context: CallContext): Promise<LogEntry> {
     return this.calls.call('audit.event.get.v1', { id }, context);
+  }
+
+  @Get('events/:id/proof')
+  @Requires('audit:view')
+  @Describe({
+    summary: 'Prove that an entry is in the log (RFC 6962)',
+    description:
+      'With `Accept: text/plain` the proof is a C2SP tlog-proof. A very new entry may answer 503: not signed yet.',
+    response: Proof,
+    example: {
+      index: 41,
+      treeSize: 42,
+      entry: 'eyJhY3Rpb24iOiJyb2xlLmNyZWF0ZSJ9',
+      proof: [rootHash],
+      checkpoint: note,
+    },
+    errors: ['not_found'],
+  })
+  async proof(
+    @Param('id', { schema: Id }) id: string,
+    @Context() context: CallContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<z.output<typeof Proof> | string> {
+    const proof = await this.calls.call('audit.event.proof.v1', { id }, context);
+    if (!wantsText(request.headers.accept)) return proof;
+    reply.type('text/plain; charset=utf-8');
+    return proofText(proof);
+  }
+
+  @Get('export')
+  @Requires('audit:export')
+  @Describe({
+    summary: 'Export the audit log as NDJSON, in log order',
+    description:
+      'Without a filter the entries are the whole log up to the checkpoint in the last line. A body without that line is not complete.',
+    response: ExportLine,
+    example: { checkpoint: note },
+    mediaType: 'application/x-ndjson',
+  })
+  async export(
+    @Query({ schema: EventFilter }) filter: EventFilter,
+    @Context() context: CallContext,
+  ): Promise<StreamableFile> {
+    const lines = await exportLines(this.calls, filter, context);
+    return new StreamableFile(Readable.from(lines, { objectMode: false }), {
+      type: 'application/x-ndjson',
+      disposition: 'attachment; filename="audit.ndjson"',
+    });
+  }
+
+  @Get('checkpoint')
+  @Public()
+  @Describe({
+    summary: 'The newest signed checkpoint of the log',
+    description:
+      'A signed note (C2SP) as text. With `Accept: application/json` its parts, with the key that verifies it.',
+    response: Checkpoint,
+    example: {
+      treeSize: 42,
+      rootHash,
+      checkpoint: note,
+      verifierKey: 'prime-nest-log+1a2b3c4d+AQIDBAUGBwg=',
+      signedAt: '2026-01-31T09:30:01.000Z',
+    },
+  })
+  async checkpoint(
+    @Context() context: CallContext,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<z.output<typeof Checkpoint> | string> {
+    const found = await this.calls.call('audit.checkpoint.get.v1', {}, context);
+    if (request.headers.accept?.includes('application/json') === true) return found;
+    reply.type('text/plain; charset=utf-8');
+    return found.checkpoint;
+  }
+
+  @Get('consistency')
+  @Public()
+  @Describe({
+    summary: 'Prove that the log of one size begins with the log of a smaller one (RFC 6962)',
+    response: Consistency,
+    example: { from: 7, to: 42, proof: [rootHash], checkpoint: note },
+    errors: ['not_found'],
+  })
+  consistency(
+    @Query({ schema: ConsistencyQuery }) { from, to }: z.output<typeof ConsistencyQuery>,
+    @Context() context: CallContext,
+  ): Promise<z.output<typeof Consistency>> {
+    return this.calls.call('audit.checkpoint.consistency.v1', { from, ...(to === undefined ? {} : { to }) }, context);
+  }
+
+  @Get('tile/*')
+  @Public()
+  @Describe({
+    summary: 'A tile of hashes of the log (C2SP tlog-tiles)',
+    description: 'Address: `<level>/<index>[.p/<width>]`, the index in groups of three digits as `x001/234`.',
+    mediaType: 'application/octet-stream',
+    response: z.string(),
+    example: 'binary',
+    errors: ['not_found'],
+  })
+  async tile(
+    @Param('*') address: string,
+    @Context() context: CallContext,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<StreamableFile> {
+    const tile = parseTilePath(address);
+    if (tile === undefined) throw new AppError('not_found');
+    const { data } = await this.calls.call('audit.tile.get.v1', tile, context);
+    // A tile never changes once it is full; a partial one is replaced by longer ones under other addresses.
+    reply.header('cache-control', 'public, max-age=31536000, immutable');
+    return new StreamableFile(Buffer.from(data, 'base64'), { type: 'application/octet-stream' });
   }
 }

@@ -25,6 +25,9 @@ const RefreshBody = z.strictObject({ refresh_token: z.string().min(1).max(512) }
 const ChangePasswordBody = z
   .strictObject({ currentPassword: Password, newPassword: Password })
   .meta({ id: 'ChangePassword' });
+const ResetPasswordBody = z
+  .strictObject({ resetCode: z.string().min(1).max(128), newPassword: Password })
+  .meta({ id: 'ResetPassword' });
 const Tokens = TokenResponse.extend({ device_token: z.string().optional() }).meta({ id: 'Tokens' });
 const OwnSession = Session.omit({ accountId: true }).extend({ current: z.boolean() }).meta({ id: 'OwnSession' });
 const OwnSessions = z.object({ data: z.array(OwnSession) }).meta({ id: 'OwnSessions' });
@@ -141,6 +144,23 @@ export class AuthHttp {
     @Context() context: CallContext,
   ): Promise<void> {
     await this.calls.call('identity.password.change.v1', { accountId: id, ...body }, context);
+    await this.feed.catchUp();
+  }
+
+  @Post('reset-password')
+  @Public()
+  @Describe({
+    summary: 'Set a new password with a one-time code',
+    description: 'Ends every session of the user.',
+    status: 204,
+    request: { resetCode: 'a-code-that-is-shown-once', newPassword: sample.password },
+    errors: ['reset_code_invalid', 'password_rejected'],
+  })
+  async resetPassword(
+    @Body({ schema: ResetPasswordBody }) body: z.output<typeof ResetPasswordBody>,
+    @Context() context: CallContext,
+  ): Promise<void> {
+    await this.calls.call('identity.password.reset.v1', body, context);
     await this.feed.catchUp();
   }
 

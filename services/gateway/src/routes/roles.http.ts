@@ -3,26 +3,32 @@ import { ApiTags } from '@nestjs/swagger';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { Id } from '@prime-nest/contracts/ids';
 import { page } from '@prime-nest/contracts/page';
-import { Role, RoleWithPermissions, rbacRpc } from '@prime-nest/contracts/rbac';
+import { Preview, Role, RoleWithPermissions, rbacRpc } from '@prime-nest/contracts/rbac';
 import type { FastifyReply } from 'fastify';
 import { type z } from 'zod';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
-import { showEffect, showLocation, showVersion } from '../http/effects.js';
+import { dryRunText, showEffect, showLocation, showVersion } from '../http/effects.js';
 import { Changing, Context } from '../http/parameters.decorator.js';
 import type { Change } from '../http/parameters.decorator.js';
-import { PageQuery } from '../http/query.js';
+import { PageQuery, TryQuery } from '../http/query.js';
 import { CALLS } from '../tokens.js';
 import * as sample from './samples.js';
 
 const NewRoleBody = rbacRpc['rbac.role.create.v1'].request.meta({ id: 'NewRole' });
-const RoleBody = rbacRpc['rbac.role.update.v1'].request.omit({ id: true, version: true }).meta({ id: 'RoleChange' });
+const RoleBody = rbacRpc['rbac.role.update.v1'].request
+  .omit({ id: true, version: true, dryRun: true })
+  .meta({ id: 'RoleChange' });
 const PermissionIdsBody = rbacRpc['rbac.role.replace_permissions.v1'].request
   .pick({ permissionIds: true })
   .meta({ id: 'PermissionIds' });
 const RoleView = Role.meta({ id: 'Role' });
 const RoleDetails = RoleWithPermissions.meta({ id: 'RoleWithPermissions' });
+const TriedRole = Role.extend({ preview: Preview.optional() }).meta({ id: 'TriedRole' });
+const TriedDetails = RoleWithPermissions.extend({ preview: Preview.optional() }).meta({
+  id: 'TriedRoleWithPermissions',
+});
 const RolePage = page(Role).meta({ id: 'RolePage' });
 
 const details = { ...sample.role, permissions: [{ id: sample.permission.id, name: sample.permission.name }] };
@@ -87,7 +93,8 @@ export class RolesHttp {
   @Requires('rbac:edit')
   @Describe({
     summary: 'Replace name, description and activity of a role',
-    response: RoleView,
+    description: dryRunText,
+    response: TriedRole,
     example: sample.role,
     request: { name: sample.role.name, description: sample.role.description, isActive: true },
     errors: ['not_found', 'name_taken', 'version_conflict', 'escalation_refused', 'last_administrator', 'bad_request'],
@@ -96,11 +103,13 @@ export class RolesHttp {
   async update(
     @Param('id', { schema: Id }) id: string,
     @Body({ schema: RoleBody }) body: z.output<typeof RoleBody>,
+    @Query({ schema: TryQuery }) { dryRun }: TryQuery,
     @Changing() { context, expected, reply }: Change,
-  ): Promise<Role> {
-    const request = { id, ...body, ...expected };
-    const { role, effect } = await this.calls.call('rbac.role.update.v1', request, context);
+  ): Promise<z.output<typeof TriedRole>> {
+    const request = { id, ...body, ...expected, dryRun };
+    const { role, effect, preview } = await this.calls.call('rbac.role.update.v1', request, context);
     showEffect(reply, effect);
+    if (preview !== undefined) return { ...role, preview };
     showVersion(reply, role);
     return role;
   }
@@ -125,7 +134,8 @@ export class RolesHttp {
   @Requires('rbac:assign_permissions')
   @Describe({
     summary: 'Replace the permissions of a role',
-    response: RoleDetails,
+    description: dryRunText,
+    response: TriedDetails,
     example: details,
     request: { permissionIds: [sample.permission.id] },
     errors: [
@@ -141,11 +151,13 @@ export class RolesHttp {
   async replacePermissions(
     @Param('id', { schema: Id }) id: string,
     @Body({ schema: PermissionIdsBody }) { permissionIds }: z.output<typeof PermissionIdsBody>,
+    @Query({ schema: TryQuery }) { dryRun }: TryQuery,
     @Changing() { context, expected, reply }: Change,
-  ): Promise<RoleWithPermissions> {
-    const request = { id, permissionIds, ...expected };
-    const { role, effect } = await this.calls.call('rbac.role.replace_permissions.v1', request, context);
+  ): Promise<z.output<typeof TriedDetails>> {
+    const request = { id, permissionIds, ...expected, dryRun };
+    const { role, effect, preview } = await this.calls.call('rbac.role.replace_permissions.v1', request, context);
     showEffect(reply, effect);
+    if (preview !== undefined) return { ...role, preview };
     showVersion(reply, role);
     return role;
   }

@@ -1,9 +1,10 @@
 import { Body, Controller, Delete, Get, Inject, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { CallContext } from '@prime-nest/contracts/context';
-import { Account, Email, Password, PersonName, Session } from '@prime-nest/contracts/identity';
+import { Account, Email, Password, PersonName, Session, identityRpc } from '@prime-nest/contracts/identity';
 import { Id } from '@prime-nest/contracts/ids';
 import { page } from '@prime-nest/contracts/page';
+import { Preview } from '@prime-nest/contracts/rbac';
 import { newId } from '@prime-nest/kit/ids';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
@@ -11,16 +12,19 @@ import type { RevocationFeed } from '../access/revocation-feed.consumer.js';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
-import { showEffect, showLocation } from '../http/effects.js';
-import { Context } from '../http/parameters.decorator.js';
-import { PageQuery } from '../http/query.js';
+import { dryRunText, showEffect, showLocation } from '../http/effects.js';
+import { Caller, Changing, Context } from '../http/parameters.decorator.js';
+import type { Change } from '../http/parameters.decorator.js';
+import type { Principal } from '../access/principal.js';
+import { PageQuery, TryQuery } from '../http/query.js';
 import { CALLS, REVOCATION_FEED } from '../tokens.js';
 import { deleteUser, updateUser } from '../users/change-user.command.js';
+import { issueReset } from '../users/issue-reset.command.js';
 import { createUser } from '../users/create-user.command.js';
 import * as sample from './samples.js';
 
 const RoleIds = z.array(Id).max(200);
-const HeldRole = z.object({ id: Id, name: z.string() });
+const HeldRole = z.object({ id: Id, name: z.string(), expiresAt: z.iso.datetime().optional() });
 
 const NewUserBody = z
   .strictObject({ email: Email, name: PersonName, password: Password, roleIds: RoleIds.default([]) })
@@ -29,12 +33,19 @@ const UserChangeBody = z
   .strictObject({ name: PersonName.optional(), isActive: z.boolean().optional() })
   .refine((change) => Object.keys(change).length > 0, { error: 'must change something' })
   .meta({ id: 'UserChange' });
-const RoleIdsBody = z.strictObject({ roleIds: RoleIds }).meta({ id: 'RoleIds' });
+const RoleIdsBody = z
+  .strictObject({
+    roleIds: RoleIds,
+    /** Role id to the instant at which that assignment ends by itself. */
+    expiresAt: z.record(Id, z.iso.datetime()).optional(),
+  })
+  .meta({ id: 'RoleIds' });
+const ResetCode = identityRpc['identity.password.issue_reset.v1'].response.meta({ id: 'ResetCode' });
 
 const User = Account.meta({ id: 'User' });
 const UserWithRoles = Account.extend({ roles: z.array(HeldRole) }).meta({ id: 'UserWithRoles' });
 const UserPage = page(Account).meta({ id: 'UserPage' });
-const HeldRoles = z.object({ roles: z.array(HeldRole) }).meta({ id: 'HeldRoles' });
+const HeldRoles = z.object({ roles: z.array(HeldRole), preview: Preview.optional() }).meta({ id: 'HeldRoles' });
 const UserSessions = z.object({ data: z.array(Session) }).meta({ id: 'UserSessions' });
 
 const withRoles = { ...sample.account, roles: [{ id: sample.role.id, name: sample.role.name }] };
@@ -104,7 +115,7 @@ export class UsersHttp {
       this.calls.call('identity.account.get.v1', { id }, context),
       this.calls.call('rbac.principal.get.v1', { principalId: id }, context),
     ]);
-    return { ...account, roles: roles.map((role) => ({ id: role.id, name: role.name })) };
+    return { ...account, roles: roles.map((role) => HeldRole.parse(role)) };
   }
 
   @Patch(':id')
@@ -150,6 +161,7 @@ export class UsersHttp {
   @Requires('users:assign_roles')
   @Describe({
     summary: 'Replace the roles of a user',
+    description: dryRunText,
     response: HeldRoles,
     example: { roles: withRoles.roles },
     request: { roleIds: [sample.role.id] },
@@ -157,14 +169,33 @@ export class UsersHttp {
   })
   async replaceRoles(
     @Param('id', { schema: Id }) id: string,
-    @Body({ schema: RoleIdsBody }) { roleIds }: z.output<typeof RoleIdsBody>,
-    @Context() context: CallContext,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @Body({ schema: RoleIdsBody }) { roleIds, expiresAt }: z.output<typeof RoleIdsBody>,
+    @Query({ schema: TryQuery }) { dryRun }: TryQuery,
+    @Changing() { context, reply }: Change,
   ): Promise<z.output<typeof HeldRoles>> {
     await this.calls.call('identity.account.get.v1', { id }, context);
-    const replaced = await this.calls.call('rbac.principal.replace_roles.v1', { principalId: id, roleIds }, context);
-    showEffect(reply, replaced.effect);
-    return { roles: replaced.roles };
+    const request = { principalId: id, roleIds, dryRun, ...(expiresAt === undefined ? {} : { expiresAt }) };
+    const { roles, preview, effect } = await this.calls.call('rbac.principal.replace_roles.v1', request, context);
+    showEffect(reply, effect);
+    return { roles, ...(preview === undefined ? {} : { preview }) };
+  }
+
+  @Post(':id/password-reset')
+  @Requires('users:edit')
+  @Describe({
+    summary: 'Make a one-time code with which a user can set a new password',
+    description: 'To be passed on to the user. Refused for a user who may do something that the caller may not.',
+    status: 201,
+    response: ResetCode,
+    example: { resetCode: 'a-code-that-is-shown-once', expiresAt: '2026-01-31T10:00:00.000Z' },
+    errors: ['not_found', 'escalation_refused'],
+  })
+  issueReset(
+    @Param('id', { schema: Id }) id: string,
+    @Caller() caller: Principal,
+    @Context() context: CallContext,
+  ): Promise<z.output<typeof ResetCode>> {
+    return issueReset(this.calls, { accountId: id, callerId: caller.id }, context);
   }
 
   @Post(':id/unlock')

@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventually } from '@prime-nest/testkit/eventually';
+import { allowOnly, newUser, problemOf, startGateway, startServers } from '../../test/harness.js';
+import type { Gateway, GatewayOptions, Servers } from '../../test/harness.js';
+
+let servers: Servers;
+
+beforeAll(async () => {
+  servers = await startServers();
+  allowOnly(servers.peers, ['rbac:view']);
+  servers.peers.answer('rbac.role.list.v1', () => ({ data: [], total: 0 }));
+});
+afterAll(async () => {
+  await servers?.stop();
+});
+
+const running: Gateway[] = [];
+async function start(options: GatewayOptions): Promise<Gateway> {
+  const gateway = await startGateway(servers, options);
+  await eventually(async () => {
+    const { degraded } = (await (await gateway.fetch('/health/readiness')).json()) as { degraded: string[] };
+    return degraded.length === 0;
+  });
+  running.push(gateway);
+  return gateway;
+}
+async function stopAll(): Promise<void> {
+  await Promise.all(running.splice(0).map((gateway) => gateway.stop()));
+}
+
+/** How many of `count` requests at once were not refused by the limit. */
+async function admitted(gateways: Gateway[], count: number, headers: Record<string, string> = {}): Promise<number> {
+  const statuses = await Promise.all(
+    Array.from({ length: count }, async (_, i) => {
+      const gateway = gateways[i % gateways.length];
+      return (await gateway?.fetch('/api/roles', { headers }))?.status;
+    }),
+  );
+  return statuses.filter((status) => status !== 429).length;
+}
+
+const flush = async () => {
+  await servers.redis.restart();
+};
+
+describe('the rate limit', () => {
+  test('two gateways share one limit exactly, for addresses and for principals', async () => {
+    await flush();
+    const gateways = [
+      await start({ anonymousMax: 40, principalMax: 60 }),
+      await start({ anonymousMax: 40, principalMax: 60 }),
+    ];
+    expect(await admitted(gateways, 100)).toBe(40);
+    const user = newUser(servers.key);
+    expect(await admitted(gateways, 100, user.headers)).toBe(60);
+    expect(await admitted(gateways, 5, newUser(servers.key).headers)).toBe(5);
+    await stopAll();
+  });
+
+  test('answers carry what is left, and a refusal says when to come back', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 2, windowSeconds: 60 });
+    const first = await gateway.fetch('/api/roles');
+    expect(first.headers.get('ratelimit-limit')).toBe('2');
+    expect(first.headers.get('ratelimit-remaining')).toBe('1');
+    expect(first.headers.get('ratelimit-policy')).toBe('2;w=60');
+    await gateway.fetch('/api/roles');
+    const refused = await gateway.fetch('/api/roles');
+    expect([refused.status, (await problemOf(refused)).code]).toEqual([429, 'rate_limited']);
+    const wait = Number(refused.headers.get('retry-after'));
+    expect(wait).toBeGreaterThan(0);
+    expect(wait).toBeLessThanOrEqual(60);
+    expect(refused.headers.get('ratelimit-reset')).toBe(refused.headers.get('retry-after'));
+    await stopAll();
+  });
+
+  test('a window ends: requests are admitted again, as many as before', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 5, windowSeconds: 2 });
+    expect(await admitted([gateway], 10)).toBe(5);
+    await eventually(async () => (await gateway.fetch('/api/roles')).status !== 429, { intervalMs: 100 });
+    expect(await admitted([gateway], 10)).toBe(4);
+    await stopAll();
+  });
+
+  test('a token that is not valid counts by address, so that changing it gives no more', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 10 });
+    const statuses = await Promise.all(
+      Array.from({ length: 30 }, async (_, i) => {
+        const headers = { authorization: `Bearer a.b.${i}`, 'x-forwarded-for': `10.0.0.${i}` };
+        return (await gateway.fetch('/api/roles', { headers })).status;
+      }),
+    );
+    expect(statuses.filter((status) => status === 401).length).toBe(10);
+    expect(statuses.filter((status) => status === 429).length).toBe(20);
+    await stopAll();
+  });
+
+  test('with one trusted hop the address that the proxy added counts, whatever the client wrote before it', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 3, trustedProxyHops: 1 });
+    const from = async (forwarded: string) =>
+      (await gateway.fetch('/api/roles', { headers: { 'x-forwarded-for': forwarded } })).status;
+    const first = [
+      await from('198.51.100.1'),
+      await from('10.9.9.9, 198.51.100.1'),
+      await from('10.8.8.8, 198.51.100.1'),
+    ];
+    expect(first).toEqual([401, 401, 401]);
+    expect(await from('10.7.7.7, 198.51.100.1')).toBe(429);
+    expect(await from('198.51.100.2')).toBe(401);
+    const v6 = [await from('2001:db8:1:2::1'), await from('2001:db8:1:2:ffff::9'), await from('2001:db8:1:2:0:0:0:3')];
+    expect(v6).toEqual([401, 401, 401]);
+    expect(await from('2001:db8:1:2:abcd::4')).toBe(429);
+    expect(await from('2001:db8:1:3::1')).toBe(401);
+    await stopAll();
+  });
+
+  test('health, keys and documentation are not counted', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 1 });
+    for (const path of [
+      '/health/liveness',
+      '/health/readiness',
+      '/.well-known/jwks.json',
+      '/api/docs',
+      '/api/docs-json',
+    ]) {
+      for (let i = 0; i < 3; i++) expect([path, (await gateway.fetch(path)).status]).toEqual([path, 200]);
+    }
+    await stopAll();
+  });
+});
+
+describe('without Redis', () => {
+  test('the limit is local and stricter, never absent, answers stay quick, and it is shared again afterwards', async () => {
+    await flush();
+    const gateways = [await start({ anonymousMax: 40 }), await start({ anonymousMax: 40 })];
+    await servers.redis.kill();
+    const count = await admitted(gateways, 200);
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThanOrEqual(40);
+    const ready = await gateways[0]?.fetch('/health/readiness');
+    expect([ready?.status, await ready?.json()]).toEqual([200, { status: 'ready', failing: [], degraded: ['redis'] }]);
+    await servers.redis.restart();
+    await eventually(async () => {
+      const response = await gateways[0]?.fetch('/api/roles');
+      return response?.headers.get('ratelimit-limit') === '40';
+    });
+    await stopAll();
+  });
+
+  test('a Redis that hangs costs a moment and no request', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 40 });
+    servers.redis.pause();
+    try {
+      const startedAt = performance.now();
+      const statuses = await Promise.all(
+        Array.from({ length: 10 }, async () => (await gateway.fetch('/api/roles')).status),
+      );
+      expect(new Set(statuses)).toEqual(new Set([401]));
+      expect(performance.now() - startedAt).toBeLessThan(1_500);
+    } finally {
+      servers.redis.resume();
+    }
+    await stopAll();
+  });
+});
