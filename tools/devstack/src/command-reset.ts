@@ -32,7 +32,9 @@ export async function resetCommand(env: Env, isAgreed: boolean): Promise<number>
     return 1;
   }
   for (const entry of found) rmSync(entry, { recursive: true, force: true });
-  if (existsSync(home) && readdirSync(home).length === 0) rmdirSync(home);
+  for (const folder of [home, path.dirname(standIn)]) {
+    if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+  }
   console.log('removed; the next npm start begins anew');
   return 0;
 }

@@ -50,6 +50,9 @@ async function start(source: Source, options: StartPostgresOptions, env: Env): P
   const { password, isNew } = await superuserPassword(options.dataDir);
   if (source.kind === 'docker') return dockerPostgres(source, { ...options, env, password });
   const dataDir = await reachableFolder(options.dataDir, serverUser());
+  if (dataDir !== options.dataDir) {
+    options.announce?.(`PostgreSQL keeps its data in ${dataDir}: its account (nobody) cannot enter ${options.dataDir}`);
+  }
   // A stand-in of a home that was deleted by hand: data whose passwords and keys are gone.
   if (isNew && dataDir !== options.dataDir) await rm(dataDir, { recursive: true, force: true });
   await initialise(source, dataDir, password, options.fast);

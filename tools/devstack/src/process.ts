@@ -55,7 +55,8 @@ export function spawnChild(options: ChildOptions): Child {
   });
   closeSync(log);
   if (options.onLine !== undefined) readLines(child, options.onLine);
-  child.unref();
+  // A server alone keeps nobody waiting: a test run ends when its tests have.
+  else child.unref();
   return childHandle(child, options.logFile);
 }
 
