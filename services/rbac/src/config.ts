@@ -10,15 +10,21 @@ import {
 import Joi from 'joi';
 
 export interface RbacEnv extends BaseEnv, NatsEnv {
+  readonly RBAC_POLICY_FILE?: string;
   readonly RBAC_LEASE_MS: number;
   readonly RBAC_HEARTBEAT_MS: number;
 }
 export type RbacConfig = RbacEnv & DatabaseEnv<'RBAC'>;
 
+const policyFile = Joi.string().description(
+  'JSON file with features, permissions, roles and grants of your own, which the seed adds to the built-in ones.',
+);
+
 export const rbacEnv = Joi.object({
   ...baseKeys,
   ...natsKeys,
   ...databaseKeys('RBAC'),
+  RBAC_POLICY_FILE: policyFile,
   RBAC_LEASE_MS: Joi.number()
     .integer()
     .min(200)
@@ -43,8 +49,8 @@ export function readRbacConfig(env: Environment): RbacConfig {
 }
 
 /** Keys of the entry points that only talk to the database: the others may be absent. */
-const storageEnv = Joi.object({ ...baseKeys, ...databaseKeys('RBAC') });
-export type RbacStorageConfig = BaseEnv & DatabaseEnv<'RBAC'>;
+const storageEnv = Joi.object({ ...baseKeys, ...databaseKeys('RBAC'), RBAC_POLICY_FILE: policyFile });
+export type RbacStorageConfig = BaseEnv & DatabaseEnv<'RBAC'> & { readonly RBAC_POLICY_FILE?: string };
 
 /** The part of the configuration that `migrate` and `seed` need. Variables of the rest of the service are accepted. */
 export function readRbacStorageConfig(env: Environment): RbacStorageConfig {

@@ -1,22 +1,8 @@
-/** What a fresh installation starts with. An adopter's own features are added in the same form. */
-export interface SeedPolicy {
-  readonly features: readonly {
-    readonly name: string;
-    readonly description: string;
-    readonly actions: Readonly<Record<string, string>>;
-  }[];
-  readonly roles: readonly SeedRole[];
-}
-
-export interface SeedRole {
-  readonly name: string;
-  readonly description: string;
-  /** Permission names, or every permission there is, those to come included. */
-  readonly grants: readonly string[] | 'all';
-}
+import type { SeedPolicy } from './policy-file.js';
 
 export const administratorRole = 'Super Admin';
 
+/** What a fresh installation starts with. */
 export const defaultPolicy: SeedPolicy = {
   features: [
     {
@@ -69,4 +55,5 @@ export const defaultPolicy: SeedPolicy = {
       grants: ['users:view', 'rbac:view', 'audit:view'],
     },
   ],
+  grants: {},
 };

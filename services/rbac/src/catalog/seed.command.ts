@@ -2,10 +2,12 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import type { Database } from '@prime-nest/kit/database';
 import { writeRoles } from '../assignment/principal.command.js';
 import { type Change, type Mutator, type Scope, seedAuthority } from '../policy/mutate.command.js';
+import { hasBit } from '../policy/bitset.js';
 import { type PolicySnapshot, type RoleEntry, assignmentsOf } from '../policy/snapshot.js';
-import { type SeedPolicy, type SeedRole, administratorRole } from './default-policy.js';
+import { administratorRole } from './default-policy.js';
 import { writeFeature } from './feature.command.js';
 import { writePermission } from './permission.command.js';
+import type { SeedPolicy, SeedRole } from './policy-file.js';
 import { writeRole } from './role.command.js';
 import { changeGrants } from './role.store.js';
 import { markApplied, readAppliedItems } from './seed.store.js';
@@ -83,7 +85,10 @@ function itemsOf(policy: SeedPolicy, { newId, administratorId }: SeedOptions): I
       roleNamed(scope.policy, role.name) === undefined ? writeSeedRole(role, newId())(scope) : nothing(),
   }));
   const administrator = { name: 'administrator', write: (scope: Scope) => appoint(administratorId)(scope) };
-  return [...features, ...permissions, ...roles, administrator];
+  const grants = Object.entries(policy.grants).flatMap(([role, names]) =>
+    names.map((permission) => ({ name: `grant:${role}:${permission}`, write: grant(role, permission) })),
+  );
+  return [...features, ...permissions, ...roles, ...grants, administrator];
 }
 
 function writeSeedRole(role: SeedRole, id: string): (scope: Scope) => Promise<Change<unknown>> {
@@ -104,6 +109,20 @@ function writeSeedRole(role: SeedRole, id: string): (scope: Scope) => Promise<Ch
       result: undefined,
       delta: [...change.delta, { op: 'role.grant', id, permissionIds }],
       event: { type: 'rbac.role.created.v1', resourceId: id, change: { after } },
+    };
+  };
+}
+
+function grant(role: string, permission: string): Item['write'] {
+  return async ({ tx, policy }) => {
+    const target = roleNamed(policy, role);
+    const entry = policy.permissionsByName.get(permission);
+    if (target === undefined || entry === undefined || hasBit(target.grants, entry.index)) return undefined;
+    await changeGrants(tx, { roleId: target.id, granted: [entry.id], revoked: [] });
+    return {
+      result: undefined,
+      delta: [{ op: 'role.grant', id: target.id, permissionIds: [entry.id] }],
+      event: { type: 'rbac.role.permissions_replaced.v1', change: { after: { role: target.name, permission } } },
     };
   };
 }

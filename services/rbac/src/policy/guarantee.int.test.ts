@@ -25,7 +25,7 @@ import { HistoryStore } from './history.store.js';
 import { createSeedMutator } from './policy.module.js';
 
 let server: TestDatabase;
-let replicas: TestReplica[] = [];
+const replicas: TestReplica[] = [];
 let fleet: LocalFleet;
 
 beforeAll(async () => {
