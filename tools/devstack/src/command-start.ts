@@ -5,9 +5,9 @@ import { homeFolder } from './folders.js';
 import type { Env } from './folders.js';
 import type { Replicas } from './service-plan.js';
 import { ancestors } from './process-identity.js';
-import { holderOf, readState } from './state.js';
+import { holderOf, HomeTakenError, readState } from './state.js';
 import { summary } from './summary.js';
-import { HomeTakenError, launchSystem } from './system.js';
+import { launchSystem } from './system.js';
 import type { LaunchedSystem } from './system.js';
 
 export interface StartCommand {

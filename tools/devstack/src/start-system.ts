@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { BusUser } from '@prime-nest/contracts/bus';
 import type { Env } from './folders.js';
 import { natsUrlOf } from './servers.js';
@@ -85,9 +84,4 @@ export async function startSystem(options: StartSystemOptions): Promise<RunningS
     natsUrl: (user) => natsUrlOf(user, system.state.natsUrl, system.secrets),
     stop: () => system.stop(),
   };
-}
-
-/** Where a process of that system writes its lines. */
-export function logFileOf(state: SystemState, name: string): string {
-  return path.join(state.home, 'logs', `${name}.log`);
 }

@@ -24,6 +24,14 @@ export interface SystemState {
   readonly servers: Readonly<Record<string, string>>;
 }
 
+/** Another launcher has the home. */
+export class HomeTakenError extends Error {
+  override readonly name = 'HomeTakenError';
+  constructor(readonly pid: number) {
+    super(`a system runs here already (process ${pid})`);
+  }
+}
+
 interface LauncherFile {
   readonly launcher: ProcessIdentity;
   readonly children: readonly ProcessIdentity[];

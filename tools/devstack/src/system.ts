@@ -16,7 +16,7 @@ import { planServices } from './service-plan.js';
 import type { Replicas } from './service-plan.js';
 import { serviceEnv } from './services.js';
 import type { Surroundings } from './services.js';
-import { claimHome, writeState } from './state.js';
+import { claimHome, HomeTakenError, writeState } from './state.js';
 import type { SystemState } from './state.js';
 import { supervise } from './supervisor.js';
 import type { Supervised } from './supervisor.js';
@@ -52,14 +52,6 @@ export interface LaunchedSystem {
   stop(): Promise<void>;
   /** Ends every process at once, without a farewell. */
   killAll(): void;
-}
-
-/** Another launcher has the home. */
-export class HomeTakenError extends Error {
-  override readonly name = 'HomeTakenError';
-  constructor(readonly pid: number) {
-    super(`a system runs here already (process ${pid})`);
-  }
 }
 
 /** The whole system, ready. When anything fails, what was started is stopped before the error is thrown. */
