@@ -113,5 +113,5 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
 }
 
 function isOrigin(text: string): boolean {
-  return /^https?:\/\/\S+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+  return /^https?:\/\/[a-z0-9.[\]:-]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 }

@@ -13,6 +13,7 @@ import { RevocationFeed } from './access/revocation-feed.consumer.js';
 import { RevocationSet } from './access/revocation-set.js';
 import type { AppParts } from './app.js';
 import type { GatewayConfig } from './config.js';
+import { withCircuits } from './calls.js';
 import { GatewayChecks } from './health-checks.js';
 import { RateLimit } from './limits/rate-limit.guard.js';
 
@@ -46,7 +47,7 @@ export interface Parts extends AppParts {
 
 /** Everything behind the HTTP side, wired to one bus connection. */
 export function createParts({ config, connection, log, clock = systemClock, isDraining }: PartsOptions): Parts {
-  const calls = createBusClient({ connection, contracts: rpc, log });
+  const calls = withCircuits(createBusClient({ connection, contracts: rpc, log }), log);
   const keys = new KeySet();
   const revocations = new RevocationSet(revocationBoundMs);
   const keyFeed = new KeyFeed({ connection, calls, keys, clock, log });

@@ -41,8 +41,12 @@ export class PretendedIdentity {
   constructor(peers: Peers, key: SigningKey) {
     this.#peers = peers;
     this.keys = [key];
-    peers.answer('identity.key.list.v1', () => ({ keys: this.keys.map(({ jwk }) => jwk) }));
-    peers.answer('identity.revocation.list.v1', () => this.snapshot());
+    this.serve();
+  }
+
+  serve(): void {
+    this.#peers.answer('identity.key.list.v1', () => ({ keys: this.keys.map(({ jwk }) => jwk) }));
+    this.#peers.answer('identity.revocation.list.v1', () => this.snapshot());
     this.beat();
   }
 
@@ -51,6 +55,7 @@ export class PretendedIdentity {
   }
 
   beat(): void {
+    this.stopBeating();
     this.#heartbeat = setInterval(() => this.announce([]), 500);
   }
 

@@ -1,4 +1,4 @@
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection, Subscription } from '@nats-io/transport-node';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { RpcParsed } from '@prime-nest/contracts/rpc';
@@ -28,6 +28,7 @@ export interface Received {
 export class Peers {
   readonly #connections = new Map<string, NatsConnection>();
   readonly #answers = new Map<string, (request: unknown, context: CallContext) => unknown>();
+  readonly #subscriptions = new Map<string, Subscription>();
   readonly received: Received[] = [];
 
   static async connect(nats: TestNats): Promise<Peers> {
@@ -58,6 +59,19 @@ export class Peers {
     this.#answers.set(subject, answer as (request: unknown, context: CallContext) => unknown);
   }
 
+  /** Nobody listens to the service's subjects any more, as after its process has ended. */
+  leave(service: string): void {
+    for (const [subject, subscription] of this.#subscriptions) {
+      if (serviceOf(subject) !== service) continue;
+      subscription.unsubscribe();
+      this.#subscriptions.delete(subject);
+    }
+  }
+
+  comeBack(service: string): void {
+    for (const subject of Object.keys(rpc) as (keyof Rpc)[]) if (serviceOf(subject) === service) this.#serve(subject);
+  }
+
   silence(subject: keyof Rpc): void {
     this.#answers.delete(subject);
   }
@@ -77,7 +91,7 @@ export class Peers {
 
   #serve(subject: keyof Rpc): void {
     const service = serviceOf(subject);
-    this.#connections.get(service)?.subscribe(subject, {
+    const subscription = this.#connections.get(service)?.subscribe(subject, {
       queue: service,
       callback: (_error, message) => {
         const context = decodeContext(message.headers);
@@ -95,5 +109,6 @@ export class Peers {
         })();
       },
     });
+    if (subscription !== undefined) this.#subscriptions.set(subject, subscription);
   }
 }

@@ -129,7 +129,7 @@ describe('auth', () => {
   });
 
   test('of the own sessions exactly this one is current', async () => {
-    const { id: _id, ...session } = sample.session;
+    const { session } = sample;
     servers.peers.answer('identity.session.list.v1', ({ accountId }) => ({
       data: [user.sessionId, sample.ids.session].map((id) => ({ ...session, id, accountId })),
     }));

@@ -1,0 +1,72 @@
+import { describe, expect, test } from '@jest/globals';
+import { ConfigError } from '@prime-nest/kit/config';
+import { readGatewayConfig } from './config.js';
+
+const development = { NODE_ENV: 'development', NATS_URL: 'nats://127.0.0.1:4222', REDIS_URL: 'redis://127.0.0.1:6379' };
+const production = {
+  ...development,
+  NODE_ENV: 'production',
+  NATS_URL: 'tls://nats:4222',
+  NATS_USER: 'gateway',
+  NATS_PASSWORD: 'not-a-real-one',
+  NATS_TLS_CA_FILE: '/ca.pem',
+  ALLOWED_ORIGINS: 'https://app.example.com, https://admin.example.com:8443',
+};
+
+function problems(env: Record<string, string | undefined>): string[] {
+  try {
+    readGatewayConfig(env);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [...error.problems];
+    throw error;
+  }
+}
+
+describe('the configuration', () => {
+  test('of a developer needs two addresses', () => {
+    expect(readGatewayConfig(development)).toMatchObject({ PORT: 3000, API_PREFIX: 'api', ALLOWED_ORIGINS: [] });
+  });
+
+  test('of production is complete with these', () => {
+    expect(readGatewayConfig(production).ALLOWED_ORIGINS).toEqual([
+      'https://app.example.com',
+      'https://admin.example.com:8443',
+    ]);
+  });
+
+  test.each([
+    undefined,
+    '*',
+    'http://app.example.com',
+    'https://app.example.com/',
+    'https://app.example.com/path',
+    'https://APP.example.com',
+    'https://*.example.com',
+    'https://user@app.example.com',
+    'https://app.example.com:443',
+    'https://app.example.com,http://b.example.com',
+    'null',
+  ])('of production with the origins %s refuses to boot and does not repeat them', (ALLOWED_ORIGINS) => {
+    const found = problems({ ...production, ALLOWED_ORIGINS });
+    expect(found.join()).toContain('ALLOWED_ORIGINS');
+    expect(found.join()).not.toContain('example.com');
+  });
+
+  test('lists every problem at once, with names and without values', () => {
+    const found = problems({ NODE_ENV: 'production', PORT: '99999', RATE_LIMIT_ANONIMOUS_MAX: '5' }).join('\n');
+    for (const name of [
+      'NATS_URL',
+      'NATS_USER',
+      'NATS_PASSWORD',
+      'NATS_TLS_CA_FILE',
+      'REDIS_URL',
+      'ALLOWED_ORIGINS',
+      'PORT',
+    ]) {
+      expect(found).toContain(name);
+    }
+    expect(found).toContain('did you mean RATE_LIMIT_ANONYMOUS_MAX');
+    expect(found).not.toContain('99999');
+  });
+});
