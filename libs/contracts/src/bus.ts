@@ -27,7 +27,14 @@ const jetStreamApi = {
     `$JS.API.CONSUMER.MSG.NEXT.${eventStream}.${auditConsumer}`,
     `$JS.ACK.${eventStream}.${auditConsumer}.>`,
   ],
-  provision: ['$JS.API.>'],
+  // Create and adjust, never delete or purge.
+  provision: [
+    ...['INFO', 'CREATE', 'UPDATE'].map((verb) => `$JS.API.STREAM.${verb}.${eventStream}`),
+    `$JS.API.CONSUMER.INFO.${eventStream}.${auditConsumer}`,
+    // Servers from 2.9 on take the first, older ones the second.
+    `$JS.API.CONSUMER.CREATE.${eventStream}.${auditConsumer}`,
+    `$JS.API.CONSUMER.DURABLE.CREATE.${eventStream}.${auditConsumer}`,
+  ],
 };
 
 function permissionsOf(user: BusUser): BusPermissions {
