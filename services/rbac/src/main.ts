@@ -16,6 +16,8 @@ import { createPolicy, systemClocks } from './policy/policy.module.js';
 import { RbacModule } from './rbac.module.js';
 
 const service = 'rbac';
+/** A renewal, a proof and a poll of the barrier at the same time. */
+const freshnessPoolMax = 3;
 
 runService({
   service,
@@ -28,16 +30,12 @@ runService({
       const url = config.RBAC_DB_MIGRATION_URL ?? config.RBAC_DB_URL;
       await runMigrations({ url, schema: service, migrations: [...rbacMigrations], ssl, log });
     }
-    const database = await openDatabase({
-      url: config.RBAC_DB_URL,
-      schema: service,
-      entities: [],
-      ssl,
-      poolMax: config.DB_POOL_MAX,
-      log,
-      applicationName: service,
-    });
+    const open = (applicationName: string, poolMax: number) =>
+      openDatabase({ url: config.RBAC_DB_URL, schema: service, entities: [], ssl, poolMax, log, applicationName });
+    const database = await open(service, config.DB_POOL_MAX);
     life.onStop('database', () => database.close());
+    const freshness = await open(`${service}-freshness`, freshnessPoolMax);
+    life.onStop('freshness', () => freshness.close());
     const connection = await connectBus({
       servers: config.NATS_URL,
       user: config.NATS_USER,
@@ -51,7 +49,16 @@ runService({
     const outbox = createOutbox({ service, clock: systemClock });
     const guarantee = { leaseMs: config.RBAC_LEASE_MS, heartbeatMs: config.RBAC_HEARTBEAT_MS };
     const fleet = connectFleet(connection, log);
-    const policy = createPolicy({ database, outbox, log, memberId: newId(), guarantee, clocks: systemClocks, fleet });
+    const policy = createPolicy({
+      database,
+      freshness,
+      outbox,
+      log,
+      memberId: newId(),
+      guarantee,
+      clocks: systemClocks,
+      fleet,
+    });
     await policy.start();
     life.onStop('policy', () => policy.stop());
 

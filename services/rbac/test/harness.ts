@@ -110,7 +110,8 @@ export async function startReplica(options: ReplicaOptions): Promise<TestReplica
   const memberId = newId();
   const outbox = createOutbox({ service: 'rbac', clock: systemClock });
   const guarantee = { leaseMs, heartbeatMs };
-  const policy = createPolicy({ database, outbox, log: silentLogger(), memberId, guarantee, clocks, fleet });
+  const freshness = await openRbacDatabase(server, 3);
+  const policy = createPolicy({ database, freshness, outbox, log: silentLogger(), memberId, guarantee, clocks, fleet });
   if (isLeased) await policy.start();
   else await policy.replica.load();
   const { mutator } = policy;
@@ -124,6 +125,7 @@ export async function startReplica(options: ReplicaOptions): Promise<TestReplica
     principals: new PrincipalCommands({ mutator }),
     close: async () => {
       await policy.stop();
+      await freshness.close();
       await database.close();
     },
   };

@@ -11,6 +11,8 @@ import { Replica } from './replica.store.js';
 
 export interface PolicyParts {
   readonly database: Database;
+  /** Connections of its own for leases and proofs, so that no load of other queries can make decisions unavailable. */
+  readonly freshness: Database;
   readonly outbox: Outbox;
   readonly log: Logger;
   /** New for every process: an acknowledgement of an earlier life must not count for this one. */
@@ -34,11 +36,11 @@ export const systemClocks: Clocks = { monoMs: () => performance.now(), wallMs: (
 
 /** Puts one process's share of the policy together: its replica, its lease, and its way to change things. */
 export function createPolicy(parts: PolicyParts): Policy {
-  const { database, outbox, log, memberId, guarantee, clocks, fleet } = parts;
+  const { database, freshness, outbox, log, memberId, guarantee, clocks, fleet } = parts;
   const lease = new Lease(guarantee.leaseMs);
-  const replica = new Replica({ database, clocks, log, lease });
-  const barrier = new Barrier({ database, clocks, announce: (revision) => fleet.tellRevision(revision) });
-  const heartbeat = new Heartbeat({ database, replica, lease, clocks, log, memberId, ...guarantee });
+  const replica = new Replica({ database: freshness, clocks, log, lease });
+  const barrier = new Barrier({ database: freshness, clocks, announce: (revision) => fleet.tellRevision(revision) });
+  const heartbeat = new Heartbeat({ database: freshness, replica, lease, clocks, log, memberId, ...guarantee });
   replica.onInstalled((revision) => {
     barrier.noteApplied(memberId, revision);
     fleet.tellApplied(memberId, revision);
