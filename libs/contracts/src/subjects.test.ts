@@ -31,9 +31,10 @@ describe('subjects', () => {
   });
 
   test('every call has a deadline inside the gateway budget', () => {
-    for (const [, contract] of subjects) {
+    for (const [subject, contract] of subjects) {
       expect(contract.timeoutMs).toBeGreaterThan(0);
-      expect(contract.timeoutMs).toBeLessThanOrEqual(4000);
+      // Making an RSA key takes its time; nothing else may.
+      expect(contract.timeoutMs).toBeLessThanOrEqual(/^identity\.key\.(rotate|compromise)\./.test(subject) ? 8000 : 4000);
     }
     // What an outage may cost a request that only reads: refused within 1.5 s.
     for (const [subject, contract] of subjects) {
