@@ -34,7 +34,9 @@ describe('subjects', () => {
     for (const [subject, contract] of subjects) {
       expect(contract.timeoutMs).toBeGreaterThan(0);
       // Making an RSA key takes its time; nothing else may.
-      expect(contract.timeoutMs).toBeLessThanOrEqual(/^identity\.key\.(rotate|compromise)\./.test(subject) ? 8000 : 4000);
+      expect(contract.timeoutMs).toBeLessThanOrEqual(
+        /^identity\.key\.(rotate|compromise)\./.test(subject) ? 8000 : 4000,
+      );
     }
     // What an outage may cost a request that only reads: refused within 1.5 s.
     for (const [subject, contract] of subjects) {
