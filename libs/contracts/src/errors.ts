@@ -34,6 +34,7 @@ export const errorTable = {
   login_locked: { status: 429, fault: 'caller', title: 'Too many failed attempts. Try again later.' },
   invalid_grant: { status: 401, fault: 'caller', title: 'The refresh token is not valid.' },
   password_rejected: { status: 400, fault: 'caller', title: 'The password does not meet the password rules.' },
+  reset_code_invalid: { status: 400, fault: 'caller', title: 'The reset code is not valid, or not any more.' },
   email_taken: { status: 409, fault: 'caller', title: 'An account with this e-mail address exists already.' },
 
   // Things with names, references and versions.

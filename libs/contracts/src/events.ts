@@ -20,6 +20,7 @@ export const eventTable = {
   'identity.session.reuse_detected.v1': { action: 'session.refresh', resource: 'session' },
   'identity.session.revoked.v1': { action: 'session.revoke', resource: 'session' },
   'identity.password.changed.v1': { action: 'password.change', resource: 'account' },
+  'identity.password.reset_issued.v1': { action: 'password.issue_reset', resource: 'account' },
   'identity.key.created.v1': { action: 'key.create', resource: 'key' },
   'identity.key.activated.v1': { action: 'key.activate', resource: 'key' },
   'identity.key.retired.v1': { action: 'key.retire', resource: 'key' },

@@ -59,6 +59,15 @@ export type Revocation = z.infer<typeof Revocation>;
 /** A client's own key for one refresh, so that a retry gets the same answer instead of counting as reuse. */
 export const IdempotencyKey = z.string().regex(/^[\x21-\x7e]{8,128}$/);
 
+/** Where a signing key stands; `since` is when it came there. */
+export const KeyStatus = z.object({
+  kid: z.string(),
+  state: z.enum(['pending', 'active', 'retiring', 'retired', 'compromised']),
+  origin: z.enum(['imported', 'generated']),
+  since: Instant,
+});
+export type KeyStatus = z.infer<typeof KeyStatus>;
+
 const none = z.object({});
 
 export const identityRpc = {
@@ -97,6 +106,23 @@ export const identityRpc = {
     request: z.strictObject({ accountId: Id, currentPassword: Password, newPassword: Password }),
     response: none,
     errors: ['invalid_credentials', 'login_locked', 'password_rejected', 'not_found'],
+    timeoutMs: 1400,
+  },
+  /**
+   * Makes a one-time code with which the account's password can be set for 30 minutes, for an administrator to pass
+   * on. It replaces an earlier one. The answer is the only place where the code ever appears.
+   */
+  'identity.password.issue_reset.v1': {
+    request: z.strictObject({ accountId: Id }),
+    response: z.object({ resetCode: z.string(), expiresAt: Instant }),
+    errors: ['not_found'],
+    timeoutMs: 1000,
+  },
+  /** Sets the password with such a code, once. Every session of the account ends and its locks are opened. */
+  'identity.password.reset.v1': {
+    request: z.strictObject({ resetCode: z.string().min(1).max(128), newPassword: Password }),
+    response: none,
+    errors: ['reset_code_invalid', 'password_rejected'],
     timeoutMs: 1400,
   },
   'identity.account.create.v1': {
@@ -143,6 +169,27 @@ export const identityRpc = {
     response: z.object({ keys: z.array(PublicKey).min(1) }),
     errors: [],
     timeoutMs: 1000,
+  },
+  /** The signing keys with their states, also the ones that nothing is signed or verified with any more. */
+  'identity.key.status.v1': {
+    request: z.strictObject({}),
+    response: z.object({ keys: z.array(KeyStatus) }),
+    errors: [],
+    timeoutMs: 1000,
+  },
+  /** Begins a rotation: the new key is published at once and signs after its lead. One at a time: again is no new one. */
+  'identity.key.rotate.v1': {
+    request: z.strictObject({}),
+    response: z.object({ kid: z.string() }),
+    errors: [],
+    timeoutMs: 8000,
+  },
+  /** Nothing that the key signed is accepted any more; if it was the active one, another takes over at once. */
+  'identity.key.compromise.v1': {
+    request: z.strictObject({ kid: z.string().min(16).max(64) }),
+    response: none,
+    errors: ['not_found'],
+    timeoutMs: 8000,
   },
   /** The revocations that still matter, for a gateway that starts or lost the feed. */
   'identity.revocation.list.v1': {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, type KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -14,8 +14,11 @@ import { CredentialCheck } from './account/credential-check.command.js';
 import type { LockoutPolicy } from './account/lockout.js';
 import { ManageAccounts } from './account/manage-accounts.command.js';
 import { createPasswordHasher, type PasswordHasher } from './account/password-hasher.worker.js';
+import { PasswordRpc } from './account/password.rpc.js';
 import { ReadAccounts } from './account/read-accounts.command.js';
+import { deliverByEventLog, ResetPassword, type ResetDelivery } from './account/reset-password.command.js';
 import type { IdentityConfig } from './config.js';
+import { Housekeeping } from './housekeeping.job.js';
 import { EndSessions } from './session/end-sessions.command.js';
 import { Login } from './session/login.command.js';
 import { ReadSessions } from './session/read-sessions.command.js';
@@ -24,6 +27,7 @@ import { RevocationFeed } from './session/revocation-feed.job.js';
 import { SessionRpc } from './session/session.rpc.js';
 import { TokenIssuer } from './session/token-issuer.js';
 import { createEnvelope, type Envelope } from './signing/envelope.js';
+import { generateRsaKey, type KeyParts } from './signing/ensure-key.command.js';
 import { KeepKeys } from './signing/keep-keys.job.js';
 import { KeyRpc } from './signing/key.rpc.js';
 import { RotateKeys } from './signing/rotate-keys.command.js';
@@ -37,6 +41,10 @@ export interface Surroundings {
   readonly log: Logger;
   /** Made from the configuration unless given. */
   readonly hasher?: PasswordHasher;
+  /** 3072-bit RSA keys unless given. */
+  readonly generateKey?: () => Promise<KeyObject>;
+  /** How reset codes reach their owners; through the event log unless given. */
+  readonly deliver?: ResetDelivery;
 }
 
 /** Every part of the service, wired. Nothing runs yet: the jobs are started by whoever serves. */
@@ -47,6 +55,7 @@ export interface Identity {
   readonly keys: SigningKeys;
   readonly keepKeys: KeepKeys;
   readonly rotation: RotateKeys;
+  readonly keyParts: KeyParts;
   readonly feed: RevocationFeed;
   readonly login: Login;
   readonly refresh: Refresh;
@@ -56,38 +65,34 @@ export interface Identity {
   readonly accounts: ReadAccounts;
   readonly management: ManageAccounts;
   readonly passwords: ChangePassword;
+  readonly resets: ResetPassword;
+  readonly housekeeping: Housekeeping;
 }
 
 const heartbeatMs = 1_000;
 const keysIntervalMs = 1_000;
+const housekeepingMs = 60_000;
 /** Beyond the life of the last token that a key signed: clocks differ, and a request may be under way. */
 const retiringMarginSeconds = 120;
 
-export async function buildIdentity({
-  config,
-  database,
-  connection,
-  clock,
-  log,
-  hasher: given,
-}: Surroundings): Promise<Identity> {
+export async function buildIdentity(surroundings: Surroundings): Promise<Identity> {
+  const { config, database, connection, clock, log } = surroundings;
   const envelope = createEnvelope(Buffer.from(config.IDENTITY_KEY_ENCRYPTION_KEY.reveal(), 'base64'));
   const laneKey = envelope.derive('lockout lanes');
   const deviceKey = envelope.derive('device tokens');
   const outbox = createOutbox({ service: 'identity', clock });
-  const hasher = given ?? createPasswordHasher(hasherOptions(config));
+  const hasher = surroundings.hasher ?? createPasswordHasher(hasherOptions(config));
   const commonPasswords = await loadCommonPasswords();
   const accessTtlSeconds = config.ACCESS_TOKEN_TTL_SECONDS;
 
   const keys = new SigningKeys(envelope);
-  const rotation = new RotateKeys(
-    { database, envelope, outbox, clock },
-    {
-      leadSeconds: config.IDENTITY_KEY_LEAD_SECONDS,
-      retiringSeconds: accessTtlSeconds + retiringMarginSeconds,
-      rotationSeconds: config.IDENTITY_KEY_ROTATION_DAYS * 86_400,
-    },
-  );
+  const generateKey = surroundings.generateKey ?? generateRsaKey;
+  const keyParts: KeyParts = { database, envelope, outbox, clock, generateKey };
+  const rotation = new RotateKeys(keyParts, {
+    leadSeconds: config.IDENTITY_KEY_LEAD_SECONDS,
+    retiringSeconds: accessTtlSeconds + retiringMarginSeconds,
+    rotationSeconds: config.IDENTITY_KEY_ROTATION_DAYS * 86_400,
+  });
   const keepKeys = new KeepKeys({ database, connection, keys, rotation, log, intervalMs: keysIntervalMs });
   const issuer = new TokenIssuer(keys, {
     issuer: config.TOKEN_ISSUER,
@@ -137,6 +142,7 @@ export async function buildIdentity({
     keys,
     keepKeys,
     rotation,
+    keyParts,
     feed,
     ending,
     accounts,
@@ -146,6 +152,8 @@ export async function buildIdentity({
     creation: new CreateAccount(shared),
     management: new ManageAccounts(shared),
     passwords: new ChangePassword(shared),
+    resets: new ResetPassword({ ...shared, deliver: surroundings.deliver ?? deliverByEventLog(outbox) }),
+    housekeeping: new Housekeeping({ database, clock, log, intervalMs: housekeepingMs }),
   };
 }
 
@@ -167,7 +175,7 @@ export class IdentityModule {
   static of(identity: Identity): DynamicModule {
     return {
       module: IdentityModule,
-      controllers: [AccountRpc, SessionRpc, KeyRpc],
+      controllers: [AccountRpc, PasswordRpc, SessionRpc, KeyRpc],
       providers: [
         { provide: Login, useValue: identity.login },
         { provide: Refresh, useValue: identity.refresh },
@@ -177,7 +185,10 @@ export class IdentityModule {
         { provide: ReadAccounts, useValue: identity.accounts },
         { provide: ManageAccounts, useValue: identity.management },
         { provide: ChangePassword, useValue: identity.passwords },
+        { provide: ResetPassword, useValue: identity.resets },
         { provide: SigningKeys, useValue: identity.keys },
+        { provide: RotateKeys, useValue: identity.rotation },
+        { provide: KeepKeys, useValue: identity.keepKeys },
       ],
     };
   }

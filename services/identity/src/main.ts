@@ -45,11 +45,11 @@ runService({
 
     const clock = systemClock;
     const identity = await buildIdentity({ config, database, connection, clock, log });
-    const { envelope, outbox, hasher, keys, keepKeys, feed } = identity;
+    const { keyParts, outbox, hasher, keys, keepKeys, feed, housekeeping } = identity;
     life.onStop('hasher', () => hasher.close());
     const privateKey = config.PRIVATE_KEY;
     const pem = privateKey === undefined ? undefined : pemText(privateKey.reveal());
-    await ensureSigningKey({ database, envelope, outbox, clock }, pem, serviceContext(service));
+    await ensureSigningKey(keyParts, pem, serviceContext(service));
     await keepKeys.reload();
 
     const relay = startRelay({ database, connection, source: service, log });
@@ -61,6 +61,8 @@ runService({
     life.onStop('keys', () => keepKeys.stop());
     feed.start();
     life.onStop('feed', () => feed.stop());
+    housekeeping.start();
+    life.onStop('housekeeping', () => housekeeping.stop());
 
     const module = IdentityModule.of(identity);
     const { server } = await serveRpc({ service, module, connection, contracts: identityRpc, log, life });

@@ -3,7 +3,6 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import { identityRpc } from '@prime-nest/contracts/identity';
 import type { RpcParsed } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/rpc';
-import { ChangePassword } from './change-password.command.js';
 import { CreateAccount } from './create-account.command.js';
 import { ManageAccounts } from './manage-accounts.command.js';
 import { ReadAccounts } from './read-accounts.command.js';
@@ -17,7 +16,6 @@ export class AccountRpc {
     @Inject(CreateAccount) private readonly creation: CreateAccount,
     @Inject(ReadAccounts) private readonly reading: ReadAccounts,
     @Inject(ManageAccounts) private readonly management: ManageAccounts,
-    @Inject(ChangePassword) private readonly passwords: ChangePassword,
   ) {}
 
   @Rpc('identity.account.create.v1')
@@ -49,12 +47,6 @@ export class AccountRpc {
   @Rpc('identity.account.unlock.v1')
   async unlock({ id }: Asked<'identity.account.unlock.v1'>, context: CallContext) {
     await this.management.unlock(id, context);
-    return {};
-  }
-
-  @Rpc('identity.password.change.v1')
-  async changePassword(request: Asked<'identity.password.change.v1'>, context: CallContext) {
-    await this.passwords.run(request, context);
     return {};
   }
 }

@@ -14,6 +14,7 @@ export interface KeyParts {
   readonly envelope: Envelope;
   readonly outbox: Outbox;
   readonly clock: Clock;
+  readonly generateKey: () => Promise<KeyObject>;
 }
 
 /** Size of generated keys. */
@@ -32,7 +33,7 @@ export async function ensureSigningKey(
   if (privatePem !== undefined) return importKey(parts, createPrivateKey(privatePem), context);
   const rows = await listLiveKeys(parts.database);
   if (rows.some(({ state }) => state === 'active')) return;
-  const generated = await generateKey();
+  const generated = await parts.generateKey();
   await parts.database.transaction(async (tx) => {
     await lockKeys(tx);
     // Another replica may have been faster; its key is as good.
@@ -77,7 +78,8 @@ export async function addKey(tx: Tx, { envelope, outbox, clock }: KeyParts, adde
   return kid;
 }
 
-export async function generateKey(): Promise<KeyObject> {
+/** A new RSA key; it takes a second or more of another thread. */
+export async function generateRsaKey(): Promise<KeyObject> {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: modulusBits });
   return privateKey;
 }

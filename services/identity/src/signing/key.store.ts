@@ -20,6 +20,11 @@ export async function listLiveKeys(db: Queryable): Promise<KeyRow[]> {
   );
 }
 
+/** The newest 100 by state change, whatever their state. */
+export async function listAllKeys(db: Queryable): Promise<KeyRow[]> {
+  return db.query<KeyRow>(`SELECT ${columns} FROM signing_key ORDER BY state_since DESC, kid LIMIT 100`);
+}
+
 export async function findKey(db: Queryable, kid: string): Promise<KeyRow | undefined> {
   return (await db.query<KeyRow>(`SELECT ${columns} FROM signing_key WHERE kid = $1`, [kid]))[0];
 }

@@ -1,10 +1,11 @@
 import type { KeyObject } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
+import type { KeyStatus } from '@prime-nest/contracts/identity';
 import type { Tx } from '@prime-nest/kit/database';
-import { addKey, generateKey, type KeyParts } from './ensure-key.command.js';
+import { addKey, type KeyParts } from './ensure-key.command.js';
 import { dueTransitions, type KeyPolicy } from './key-ring.js';
-import { findKey, listLiveKeys, lockKeys, moveKey } from './key.store.js';
+import { findKey, listAllKeys, listLiveKeys, lockKeys, moveKey } from './key.store.js';
 
 /** Moves signing keys through their states; one replica at a time, each step one transaction with its events. */
 export class RotateKeys {
@@ -14,6 +15,12 @@ export class RotateKeys {
   constructor(parts: KeyParts, policy: KeyPolicy) {
     this.#parts = parts;
     this.#policy = policy;
+  }
+
+  /** Every key with its state, newest state first. */
+  async status(): Promise<KeyStatus[]> {
+    const rows = await listAllKeys(this.#parts.database);
+    return rows.map(({ kid, state, origin, stateSince }) => ({ kid, state, origin, since: stateSince.toISOString() }));
   }
 
   /** Does what is due now: nothing, nearly always, for one query. */
@@ -40,7 +47,7 @@ export class RotateKeys {
     const { database } = this.#parts;
     const waiting = (await listLiveKeys(database)).find(({ state }) => state === 'pending');
     if (waiting !== undefined) return waiting.kid;
-    const privateKey = await generateKey();
+    const privateKey = await this.#parts.generateKey();
     return database.transaction(async (tx) => {
       await lockKeys(tx);
       const other = (await listLiveKeys(tx)).find(({ state }) => state === 'pending');
@@ -76,7 +83,7 @@ export class RotateKeys {
   async #spareFor(kid: string): Promise<KeyObject | undefined> {
     const keys = await listLiveKeys(this.#parts.database);
     const isActive = keys.some((key) => key.kid === kid && key.state === 'active');
-    return isActive && !keys.some(({ state }) => state === 'pending') ? generateKey() : undefined;
+    return isActive && !keys.some(({ state }) => state === 'pending') ? this.#parts.generateKey() : undefined;
   }
 
   async #activate(

@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto';
+import { generateKeyPair, randomBytes, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { connectBus } from '@prime-nest/kit/bus/connection';
@@ -77,13 +78,8 @@ export async function openFixture({
   const password = new Secret(nats.password);
   const connection = await connectBus({ servers: nats.servers, user: nats.user, password, name: 'identity', log });
   const { hasher, count } = countingHasher(config);
-  const identity = await buildIdentity({ config, database, connection, clock, log, hasher });
-  const { envelope, outbox } = identity;
-  await ensureSigningKey(
-    { database, envelope, outbox, clock },
-    keyPair.privateKey,
-    freshContext({ type: 'service', id: 'identity' }),
-  );
+  const identity = await buildIdentity({ config, database, connection, clock, log, hasher, generateKey: smallKey });
+  await ensureSigningKey(identity.keyParts, keyPair.privateKey, freshContext({ type: 'service', id: 'identity' }));
   await identity.keepKeys.reload();
   return {
     ...identity,
@@ -105,6 +101,11 @@ export async function openFixture({
       await database.close();
     },
   };
+}
+
+/** The smallest that is accepted: tests need many. */
+async function smallKey(): Promise<KeyObject> {
+  return (await promisify(generateKeyPair)('rsa', { modulusLength: 2048 })).privateKey;
 }
 
 function countingHasher(config: IdentityConfig): { hasher: PasswordHasher; count: () => number } {
