@@ -1,5 +1,8 @@
 import { STATUS_CODES } from 'node:http';
+import type { Server } from 'node:http';
+import { Server as TcpServer } from 'node:net';
 import type { Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -73,6 +76,24 @@ export function createHttpAdapter({
     else done(null, parsed.value);
   });
   return adapter;
+}
+
+const settleMs = 200;
+
+/**
+ * Stops listening and resolves when every connection has ended. HTTP's own close would first cut connections that
+ * look idle, among them those whose request has been sent and not yet been read: these get a moment to be read and
+ * are answered. Bounded by the request timeout, and by whoever waits for the process.
+ */
+export async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    TcpServer.prototype.close.call(server, () => {
+      resolve();
+    });
+  });
+  await wait(settleMs);
+  server.closeIdleConnections();
+  await closed;
 }
 
 const jsonDetails: Readonly<Record<JsonProblem, string | undefined>> = {

@@ -4,6 +4,7 @@ import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import { buildApp } from './app.js';
 import { readGatewayConfig } from './config.js';
+import { closeServer } from './http-server.js';
 import { createParts } from './parts.js';
 
 const service = 'gateway';
@@ -33,6 +34,7 @@ runService({
     life.onStop('http', async () => {
       // Readiness is off by now: requests that balancers still send are served, each closing its connection.
       await wait(config.DRAIN_DELAY_MS);
+      await closeServer(nest.getHttpServer());
       await nest.close();
     });
     await nest.listen(config.PORT, config.HOST);
