@@ -160,7 +160,8 @@ export const rbacRpc = {
   },
   /**
    * Replaces all roles of the principal. An unknown role id changes nothing. `expiresAt` (role id → instant) ends
-   * some of the assignments by themselves; a right that ends can be used but not given on.
+   * some of the assignments by themselves; a right that ends can be used but not given on. Needs users:assign_roles;
+   * to take every role away users:delete will do.
    */
   'rbac.principal.replace_roles.v1': {
     request: z.strictObject({

@@ -24,11 +24,14 @@ export class PrincipalCommands {
     this.#mutator = mutator;
   }
 
-  /** Throws `reference_missing` for an unknown role, with nothing changed. */
+  /**
+   * Throws `reference_missing` for an unknown role, with nothing changed. Who may delete accounts may also take every
+   * role away: that is how an account leaves the policy.
+   */
   replaceRoles({ dryRun, ...wish }: Request<'replace_roles'>, context: CallContext): Promise<Mutated<AssignedRole[]>> {
     return this.#mutator.run({
       op: 'principal.replace_roles',
-      needs: ['users:assign_roles'],
+      needs: wish.roleIds.length === 0 ? ['users:assign_roles', 'users:delete'] : ['users:assign_roles'],
       context,
       isDryRun: dryRun,
       write: writeRoles(wish),

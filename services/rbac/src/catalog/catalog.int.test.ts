@@ -218,6 +218,20 @@ describe('the record', () => {
     expect(events.every(({ event }) => event.actor.id === administratorId)).toBe(true);
   });
 
+  test('who may delete accounts may take every role away and give none', async () => {
+    const [clerk, leaver] = [newId(), newId()];
+    const viewer = roleId(rbac, 'Viewer');
+    const { result: role } = await rbac.roles.create(newRole(), administrator);
+    const grants = permissionIds(rbac, 'users:delete', 'users:view', 'rbac:view', 'audit:view');
+    await rbac.roles.replacePermissions({ id: role.id, permissionIds: grants, dryRun: false }, administrator);
+    await rbac.principals.replaceRoles({ principalId: clerk, roleIds: [role.id], dryRun: false }, administrator);
+    await rbac.principals.replaceRoles({ principalId: leaver, roleIds: [viewer], dryRun: false }, administrator);
+    const set = (roleIds: string[]) =>
+      codeOf(rbac.principals.replaceRoles({ principalId: leaver, roleIds, dryRun: false }, actingAs(clerk)));
+    expect(await set([])).toBe('ok');
+    expect(await set([viewer])).toBe('forbidden');
+  });
+
   test('a repeated mutation that changes nothing spends no revision and leaves no event', async () => {
     const request = { principalId: newId(), roleIds: [roleId(rbac, 'Viewer')], dryRun: false };
     const first = await rbac.principals.replaceRoles(request, administrator);

@@ -1,5 +1,6 @@
 import type { Effect } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
+import type { Logger } from '@prime-nest/kit/log';
 import { type Clocks, clockRateErrorMax } from './lease.js';
 import { readAcked, readLiveMembers } from './member.store.js';
 
@@ -9,6 +10,7 @@ export type LiveMembers = ReadonlyMap<string, number>;
 export interface BarrierOptions {
   readonly database: Database;
   readonly clocks: Clocks;
+  readonly log: Logger;
   /** Tells the members that there is a new revision. May lose the message. */
   readonly announce: (revision: number) => void;
 }
@@ -50,7 +52,7 @@ export class Barrier {
   }
 
   async wait(revision: number, live: LiveMembers): Promise<Effect> {
-    const { clocks, announce } = this.#options;
+    const { clocks, announce, log } = this.#options;
     const startedAt = clocks.monoMs();
     const pending = new Map(live);
     const acked: string[] = [];
@@ -67,13 +69,11 @@ export class Barrier {
       const isWoken = await this.#pause(Math.min(...pending.values()) - clocks.monoMs());
       if (!isWoken) await this.#poll(revision, [...pending.keys()]);
     }
-    return {
-      revision,
-      effective: 'all',
-      barrierMs: Math.round((clocks.monoMs() - startedAt) * 100) / 100,
-      acked,
-      fenced,
-    };
+    const barrierMs = Math.round((clocks.monoMs() - startedAt) * 100) / 100;
+    const fields = { revision, barrierMs, acked: acked.length, fenced: fenced.length };
+    if (fenced.length > 0) log.warn({ ...fields, members: fenced }, 'policy.effective_after_fencing');
+    else log.info(fields, 'policy.effective');
+    return { revision, effective: 'all', barrierMs, acked, fenced };
   }
 
   async #poll(revision: number, memberIds: string[]): Promise<void> {

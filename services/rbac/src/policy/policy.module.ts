@@ -39,7 +39,12 @@ export function createPolicy(parts: PolicyParts): Policy {
   const { database, freshness, outbox, log, memberId, guarantee, clocks, fleet } = parts;
   const lease = new Lease(guarantee.leaseMs);
   const replica = new Replica({ database: freshness, clocks, log, lease });
-  const barrier = new Barrier({ database: freshness, clocks, announce: (revision) => fleet.tellRevision(revision) });
+  const barrier = new Barrier({
+    database: freshness,
+    clocks,
+    log,
+    announce: (revision) => fleet.tellRevision(revision),
+  });
   const heartbeat = new Heartbeat({ database: freshness, replica, lease, clocks, log, memberId, ...guarantee });
   replica.onInstalled((revision) => {
     barrier.noteApplied(memberId, revision);

@@ -1,8 +1,8 @@
-const shardCount = 1024;
+const shardCount = 256;
 
 /**
- * An immutable map whose copies share everything that did not change: replacing one of 100,000 entries copies about
- * a hundred. Two maps that descend from one another are compared shard by shard, so a small difference is found fast.
+ * An immutable map whose copies share everything that did not change: replacing one of 100,000 entries copies some
+ * four hundred. Two maps that descend from one another are compared shard by shard, so a small difference is found fast.
  */
 export class ShardedMap<V> {
   readonly #shards: readonly ReadonlyMap<string, V>[];
