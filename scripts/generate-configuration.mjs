@@ -35,7 +35,7 @@ const example = groups
       `# --- ${title}`,
       ...variables.map((variable) => {
         const notes = [
-          variable.description,
+          variable.description?.replace(/\.$/, ''),
           variable.unit && `in ${variable.unit}`,
           variable.secret && 'secret; or NAME_FILE',
         ];
