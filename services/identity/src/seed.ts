@@ -1,3 +1,4 @@
+import { AppError } from '@prime-nest/contracts/errors';
 import { bootstrapAdministratorId } from '@prime-nest/contracts/ids';
 import { Email } from '@prime-nest/contracts/identity';
 import { systemClock } from '@prime-nest/kit/clock';
@@ -39,18 +40,31 @@ await runTask(async (config, log) => {
       clock,
       commonPasswords: await loadCommonPasswords(),
     });
-    const isNew = await creation.runOnce(
-      {
-        id: bootstrapAdministratorId,
-        email: Email.parse(ADMIN_EMAIL),
-        name: 'Administrator',
-        password: ADMIN_PASSWORD.reveal(),
-      },
-      serviceContext('identity'),
-    );
+    const isNew = await creation
+      .runOnce(
+        {
+          id: bootstrapAdministratorId,
+          email: Email.parse(ADMIN_EMAIL),
+          name: 'Administrator',
+          password: ADMIN_PASSWORD.reveal(),
+        },
+        serviceContext('identity'),
+      )
+      .catch((error: unknown) => {
+        throw refusedPassword(error) ?? error;
+      });
     log.info({ isNew }, 'administrator.seeded');
   } finally {
     await hasher.close();
     await database.close();
   }
 });
+
+/** A password that breaks the rules is a mistake in the environment, and is told as one. */
+function refusedPassword(error: unknown): ConfigError | undefined {
+  if (!(error instanceof AppError) || error.code !== 'password_rejected') return undefined;
+  return new ConfigError(
+    'identity',
+    (error.details.violations ?? []).map(({ message }) => `ADMIN_PASSWORD ${message}`),
+  );
+}

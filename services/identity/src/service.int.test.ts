@@ -88,6 +88,18 @@ describe('the service as it is deployed', () => {
     ]);
   });
 
+  test('a first password that breaks the rules is named as a mistake of the configuration', async () => {
+    const other = await createTestDatabase({ service: 'identity' });
+    const env = { ...environment(), IDENTITY_DB_URL: other.url, IDENTITY_DB_MIGRATION_URL: other.ownerUrl };
+    expect(await run('migrate', env).exit()).toBe(0);
+    const seed = run('seed', { ...env, ADMIN_PASSWORD: 'Password123' });
+    expect(await seed.exit()).toBe(78);
+    expect(seed.output()).toContain('ADMIN_PASSWORD must be at least 12 characters long');
+    expect(seed.output()).toContain('ADMIN_PASSWORD is too common');
+    expect(seed.output()).not.toContain('Password123');
+    await other.drop();
+  });
+
   test('it answers on the bus, beats, publishes its keys, is ready, and stops cleanly', async () => {
     const service = run('main', environment());
     const port = await eventually(() => /"port":(\d+)[^\n]*health.listening/.exec(service.output())?.[1] ?? false, {

@@ -3,6 +3,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { Turns } from '../turns.js';
 import { sourceLane, secondsUntil, type Lane, type LockoutPolicy } from './lockout.js';
 import { chargeLanes, refundCharges, type Charge } from './lockout.store.js';
 import type { PasswordHasher } from './password-hasher.worker.js';
@@ -37,6 +38,7 @@ export interface Verdict {
 /** The one way to try a password: counted first, then hashed, and recorded when it fails. */
 export class CredentialCheck {
   readonly #parts: CredentialCheckParts;
+  readonly #turns = new Turns();
 
   constructor(parts: CredentialCheckParts) {
     this.#parts = parts;
@@ -67,7 +69,8 @@ export class CredentialCheck {
     for (const lane of lanes) {
       // A known device is not held up by what its network does.
       const source = ip === undefined || lane.kind !== 'stranger' ? undefined : sourceLane(laneKey, ip);
-      const admission = await chargeLanes(database, { lane, source, policy, now });
+      const charge = () => chargeLanes(database, { lane, source, policy, now });
+      const admission = await this.#turns.take(lane.key.toString('hex'), charge);
       if (admission.isAdmitted) return admission.charges;
       if (admission.lockedUntil > until) until = admission.lockedUntil;
     }

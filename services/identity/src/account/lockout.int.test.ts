@@ -4,6 +4,8 @@ import { fixedClock } from '@prime-nest/kit/clock';
 import { testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
+import { strangerLane } from './lockout.js';
+import { chargeLanes } from './lockout.store.js';
 import { migrations } from '../migrations/migrate.js';
 import {
   anonymous,
@@ -47,6 +49,14 @@ async function failTimes(email: string, times: number): Promise<void> {
 }
 
 describe('lockout', () => {
+  test('of 100 charges of one lane at once five are admitted, whatever runs them', async () => {
+    const lane = strangerLane(Buffer.alloc(32, 3), 'charged@example.org');
+    const policy = { attemptsMax: 5, lockSeconds: 900, sourceAttemptsMax: 200 };
+    const charge = () => chargeLanes(identity.database, { lane, source: undefined, policy, now: clock() });
+    const admissions = await Promise.all(Array.from({ length: 100 }, charge));
+    expect(admissions.filter(({ isAdmitted }) => isAdmitted)).toHaveLength(5);
+  });
+
   test('of 600 wrong passwords at once five are hashed, and the right one among them has no better chance', async () => {
     const { email } = await identity.newAccount();
     const before = identity.hashCount();

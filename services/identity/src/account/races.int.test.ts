@@ -13,7 +13,8 @@ import { replacePassword } from './account.store.js';
 let nats: TestNats;
 let store: TestDatabase;
 let identity: Fixture;
-const rounds = 100;
+/** More of them prove more: IDENTITY_PROVE_ROUNDS=300. */
+const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 100);
 const newPassword = 'violet-harbor-7-moss';
 
 beforeAll(async () => {

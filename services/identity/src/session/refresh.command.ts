@@ -6,6 +6,7 @@ import type { Database, Tx } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { Turns } from '../turns.js';
 import type { Envelope } from '../signing/envelope.js';
 import type { EndSessions } from './end-sessions.command.js';
 import { sessionContext } from './login.command.js';
@@ -59,17 +60,27 @@ type Outcome =
  */
 export class Refresh {
   readonly #parts: RefreshParts;
+  readonly #turns = new Turns();
 
   constructor(parts: RefreshParts) {
     this.#parts = parts;
   }
 
   async run({ refreshToken, idempotencyKey }: RefreshRequest, context: CallContext): Promise<TokenResponse> {
-    const { database, envelope, issuer, clock, log } = this.#parts;
-    issuer.assertReady();
+    this.#parts.issuer.assertReady();
     const token = parseRefreshToken(refreshToken);
-    const sealedKey = token === undefined ? undefined : await findSealedKey(database, token.sessionId);
-    if (token === undefined || sealedKey === undefined) throw new AppError('invalid_grant');
+    if (token === undefined) throw new AppError('invalid_grant');
+    return this.#turns.take(token.sessionId, () => this.#present(token, idempotencyKey, context));
+  }
+
+  async #present(
+    token: RefreshToken,
+    idempotencyKey: string | undefined,
+    context: CallContext,
+  ): Promise<TokenResponse> {
+    const { database, envelope, issuer, clock, log } = this.#parts;
+    const sealedKey = await findSealedKey(database, token.sessionId);
+    if (sealedKey === undefined) throw new AppError('invalid_grant');
     const sessionKey = envelope.open(sealedKey, sessionContext(token.sessionId));
     if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
 

@@ -7,11 +7,15 @@ import { jwtVerify } from 'jose';
 import { AccessTokenClaims } from '@prime-nest/contracts/claims';
 import { migrations } from '../migrations/migrate.js';
 import { anonymous, eventsOf, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import type { Tx } from '@prime-nest/kit/database';
 import { listRevocations } from './revocation.store.js';
+import { rotateSession } from './session.store.js';
 
 let nats: TestNats;
 let store: TestDatabase;
 let identity: Fixture;
+/** More of them prove more: IDENTITY_PROVE_ROUNDS=50. */
+const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 10);
 
 beforeAll(async () => {
   [nats, store] = await Promise.all([
@@ -123,10 +127,11 @@ describe('signing in', () => {
 
 describe('refreshing', () => {
   test('200 uses of one token at once rotate once, and nothing of the family lives afterwards', async () => {
-    const rounds = 10;
+    const replicas = [identity, await open(), await open()];
     for (let round = 0; round < rounds; round++) {
       const { account, tokens } = await signIn();
-      const results = await Promise.allSettled(Array.from({ length: 200 }, () => refresh(tokens.refresh_token)));
+      const storm = Array.from({ length: 200 }, (_, i) => refresh(tokens.refresh_token, undefined, replicas[i % 3]));
+      const results = await Promise.allSettled(storm);
       const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
       expect(won).toHaveLength(1);
       expect(
@@ -142,6 +147,39 @@ describe('refreshing', () => {
         'identity.session.reuse_detected.v1',
       ]);
     }
+    await Promise.all(replicas.slice(1).map((replica) => replica.close()));
+  });
+
+  test('of 30 transactions at once with one generation exactly one rotates; find-then-update, the control, lets several', async () => {
+    const naive = async (tx: Tx, sessionId: string) => {
+      const [row] = await tx.query<{ generation: number }>('SELECT generation FROM session WHERE id = $1', [sessionId]);
+      if (row?.generation !== 0) return undefined;
+      return (
+        await tx.query('UPDATE session SET generation = generation + 1 WHERE id = $1 RETURNING id', [sessionId])
+      )[0];
+    };
+    const guarded = (tx: Tx, sessionId: string) => {
+      const redemption = { generation: 0, at: '', ip: null, userAgent: null, correlationId: 'none' };
+      const rotation = {
+        sessionId,
+        presentedGeneration: 0,
+        now: new Date(),
+        idleSeconds: 60,
+        retryKey: null,
+        redemption,
+      };
+      return rotateSession(tx, rotation);
+    };
+    const winners: number[] = [];
+    for (const rotate of [guarded, naive]) {
+      const { tokens } = await signIn();
+      const all = Array.from({ length: 30 }, () =>
+        identity.database.transaction((tx) => rotate(tx, tokens.session_id)),
+      );
+      winners.push((await Promise.all(all)).filter((row) => row !== undefined).length);
+    }
+    expect(winners[0]).toBe(1);
+    expect(winners[1]).toBeGreaterThan(1);
   });
 
   test('the same request 100 times over is one rotation with one successor', async () => {
@@ -231,6 +269,17 @@ describe('ending sessions', () => {
     expect(await isRevoked(tokens.session_id)).toBe(true);
     const other = await identity.newAccount();
     expect(await outcomeOf(identity.ending.one({ ...session, accountId: other.id }, anonymous()))).toBe('not_found');
+  });
+
+  test('a restart brings nothing back: what was revoked is on the list of the new process', async () => {
+    const { account, tokens } = await signIn();
+    await identity.ending.one({ accountId: account.id, sessionId: tokens.session_id, reason: 'logout' }, anonymous());
+    const restarted = await open();
+    const { sequence, revocations } = await restarted.sessions.revocations();
+    expect(revocations).toContainEqual(expect.objectContaining({ kind: 'session', sessionId: tokens.session_id }));
+    expect(sequence).toBeGreaterThanOrEqual(revocations.length);
+    expect(await outcomeOf(refresh(tokens.refresh_token, undefined, restarted))).toBe('invalid_grant');
+    await restarted.close();
   });
 
   test('ending all ends every one of the account and none of another', async () => {
