@@ -11,6 +11,7 @@ export interface BaseEnv {
   readonly HEALTH_HOST: string;
   readonly HEALTH_PORT: number;
   readonly OTEL_ENABLED: boolean;
+  readonly OTEL_TRACES_PER_SECOND_MAX?: number;
 }
 
 export const baseKeys = {
@@ -30,16 +31,21 @@ export const baseKeys = {
     .default(10_000)
     .unit('milliseconds')
     .description('How long a stopping process may finish what it has begun.'),
-  HEALTH_HOST: Joi.string().default('0.0.0.0').description('Address of the health endpoints.'),
+  HEALTH_HOST: Joi.string().default('0.0.0.0').description('Address of the health and metrics endpoints.'),
   HEALTH_PORT: Joi.number()
     .integer()
     .min(0)
     .max(65_535)
     .default(8080)
-    .description('Port of the health endpoints; 0 takes any.'),
+    .description('Port of the health and metrics endpoints; 0 takes any.'),
   OTEL_ENABLED: Joi.boolean()
     .default(false)
     .description('Exports traces (OTLP over HTTP); the standard OTEL_* variables configure where to and how many.'),
+  OTEL_TRACES_PER_SECOND_MAX: Joi.number()
+    .min(0.1)
+    .max(100_000)
+    .unit('traces per second')
+    .description('Records at most so many new traces, in place of OTEL_TRACES_SAMPLER.'),
 };
 
 export interface NatsEnv {

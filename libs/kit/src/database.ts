@@ -4,6 +4,7 @@ import { DataSource } from 'typeorm';
 import type { EntityManager, MixedList, QueryRunner } from 'typeorm';
 import { isPastDeadline } from './context.js';
 import { clientConfig, connectTimeoutMs } from './database-connection.js';
+import { watchPool } from './database-metrics.js';
 import type { DatabaseSsl } from './database-connection.js';
 import { asUnavailable, isConnectionInDoubt, isRetryable } from './database-errors.js';
 import type { Logger } from './log.js';
@@ -219,6 +220,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
   });
   await retryWithin(startTimeoutMs, () => guard(() => dataSource.initialize()), log, 'database.connect_failed');
+  watchPool(dataSource);
   return new Database(dataSource, client);
 }
 

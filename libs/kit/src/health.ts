@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Life } from './lifecycle.js';
 import type { Logger } from './log.js';
+import { renderMetrics } from './telemetry-metrics.js';
 
 export type HealthChecks = Readonly<Record<string, () => Promise<void>>>;
 
@@ -28,7 +29,8 @@ const checkTimeoutMs = 1_000;
 /**
  * Serves `/health/liveness` (200 while the process runs its event loop; it asks nobody, so an outage elsewhere cannot
  * get it killed) and `/health/readiness` (200 only while every check passes and no stop has begun; else 503 with the
- * names of the failing checks). A check that takes longer than a second fails. Reasons go to the log only.
+ * names of the failing checks). A check that takes longer than a second fails. Reasons go to the log only. `/metrics`
+ * is here as well: a port for the operator's own machines, never for the public.
  */
 export async function startHealth({ host, port, checks, log, life }: HealthOptions): Promise<Health> {
   let isDraining = false;
@@ -37,6 +39,7 @@ export async function startHealth({ host, port, checks, log, life }: HealthOptio
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, { status: 'method_not_allowed' });
     if (path === '/health/liveness') return send(response, 200, { status: 'alive' });
+    if (path === '/metrics') return void sendMetrics(response, log);
     if (path !== '/health/readiness') return send(response, 404, { status: 'not_found' });
     if (isDraining) return send(response, 503, { status: 'draining', failing: [] });
     void readiness(checks, log).then((failing) => {
@@ -97,6 +100,17 @@ async function within(ms: number, work: Promise<void>): Promise<void> {
     clearTimeout(timer);
     // The loser of the race may still fail; nobody listens to it any more.
     work.catch(() => undefined);
+  }
+}
+
+async function sendMetrics(response: ServerResponse, log: Logger): Promise<void> {
+  try {
+    const { contentType, body } = await renderMetrics();
+    response.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
+    response.end(body);
+  } catch (error) {
+    log.error({ err: error }, 'metrics.failed');
+    send(response, 500, { status: 'failed' });
   }
 }
 

@@ -1,6 +1,7 @@
 import { ConfigError } from './config.js';
 import { createLogger } from './log.js';
 import type { Logger } from './log.js';
+import { startMetrics } from './telemetry-metrics.js';
 import { stopTelemetry } from './telemetry.js';
 
 /** Exit codes: 0 stopped cleanly, 1 failed, 78 bad configuration (sysexits EX_CONFIG), 130 told to stop twice. */
@@ -28,6 +29,7 @@ export interface RunServiceOptions {
  */
 export function runService({ service, start }: RunServiceOptions): void {
   const process_ = new ServiceProcess(service);
+  startMetrics(service);
   process.on('SIGTERM', () => void process_.stop());
   process.on('SIGINT', () => void process_.stop());
   process.on('unhandledRejection', (error) => {

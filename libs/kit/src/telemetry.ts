@@ -6,10 +6,11 @@ import {
   context as active,
   trace as otel,
 } from '@opentelemetry/api';
-import type { Attributes, Context, Span as OtelSpan } from '@opentelemetry/api';
+import type { Attributes, Context, Link, Span as OtelSpan, SpanContext } from '@opentelemetry/api';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import { childTrace, currentContext, newTrace, runInContext } from './context.js';
+import { attribute } from './telemetry-names.js';
 
 const tracer = otel.getTracer('prime-nest');
 
@@ -24,14 +25,21 @@ const kinds = {
 export interface SpanOptions {
   readonly kind?: keyof typeof kinds;
   readonly attributes?: Attributes;
-  /** Where the span hangs; by default below the current context, else below the active span, else a new trace. */
-  readonly parent?: TraceContext;
+  /**
+   * Where the span hangs; by default below the current context, else below the active span, else a new trace.
+   * `none` begins a new trace whatever is current.
+   */
+  readonly parent?: TraceContext | 'none';
+  /** Other positions this one has to do with; those of traces that nobody records are left out. */
+  readonly links?: readonly TraceContext[];
 }
 
 export interface Span {
   /** Position of this span: give it to whatever happens below it. Valid with and without an SDK. */
   readonly trace: TraceContext;
   setAttribute(key: string, value: string | number | boolean): void;
+  /** Points to another position, unless nobody records that trace. */
+  link(trace: TraceContext): void;
   /** Marks the span as failed with the error's code or type; never with its message. */
   fail(error: unknown): void;
   end(): void;
@@ -43,10 +51,19 @@ export interface Span {
  * Starts a span. With an SDK registered (see `telemetry-register`) it is recorded and exported as sampled; without
  * one, ids are made here by the W3C rules, so a trace id joins logs, calls and events in either case.
  */
-export function startSpan(name: string, { kind = 'internal', attributes, parent }: SpanOptions = {}): Span {
-  const above = parent ?? currentContext()?.trace;
-  const base = above === undefined ? active.active() : remote(above);
-  const span = tracer.startSpan(name, { kind: kinds[kind], ...(attributes === undefined ? {} : { attributes }) }, base);
+export function startSpan(name: string, options: SpanOptions = {}): Span {
+  const { kind = 'internal', attributes, parent, links = [] } = options;
+  const above = parent === 'none' ? undefined : (parent ?? currentContext()?.trace);
+  const base = parent === 'none' ? ROOT_CONTEXT : above === undefined ? active.active() : remote(above);
+  const span = tracer.startSpan(
+    name,
+    {
+      kind: kinds[kind],
+      ...(attributes === undefined ? {} : { attributes }),
+      ...(links.length === 0 ? {} : { links: links.filter(({ isSampled }) => isSampled).map(asLink) }),
+    },
+    base,
+  );
   const trace = positionOf(span, above);
   const scope = otel.setSpan(base, span);
   return {
@@ -54,9 +71,12 @@ export function startSpan(name: string, { kind = 'internal', attributes, parent 
     setAttribute: (key, value) => {
       span.setAttribute(key, value);
     },
+    link: (target) => {
+      if (target.isSampled) span.addLink(asLink(target));
+    },
     fail: (error) => {
       const code = error instanceof AppError ? error.code : 'internal';
-      span.setAttribute('error.type', code);
+      span.setAttribute(attribute.errorType, code);
       // The caller's mistake is not an error of ours (OTel HTTP and RPC conventions).
       if (errorDefinition(code).fault !== 'caller' || kind === 'client')
         span.setStatus({ code: SpanStatusCode.ERROR, message: code });
@@ -96,13 +116,26 @@ export async function stopTelemetry(timeoutMs = 2_000): Promise<void> {
   await Promise.race([delegate.shutdown().catch(() => undefined), timer]);
 }
 
+/** Adds to the span that is active here: the one of the call being served, or of the innermost {@link inSpan}. */
+export function annotate(attributes: Attributes): void {
+  otel.getActiveSpan()?.setAttributes(attributes);
+}
+
+/** Whether the span that is active here is recorded: attributes that cost something to find are worth it only then. */
+export function isRecorded(): boolean {
+  return otel.getActiveSpan()?.isRecording() ?? false;
+}
+
 function remote(trace: TraceContext): Context {
-  return otel.setSpanContext(ROOT_CONTEXT, {
-    traceId: trace.traceId,
-    spanId: trace.spanId,
-    traceFlags: trace.isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
-    isRemote: true,
-  });
+  return otel.setSpanContext(ROOT_CONTEXT, asSpanContext(trace));
+}
+
+function asSpanContext({ traceId, spanId, isSampled }: TraceContext): SpanContext {
+  return { traceId, spanId, traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE, isRemote: true };
+}
+
+function asLink(trace: TraceContext): Link {
+  return { context: asSpanContext(trace) };
 }
 
 /** Without an SDK the API answers the parent's own position, or an all-zero one: then the ids are ours to make. */

@@ -4,9 +4,12 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError, commonErrors, isErrorCode } from '@prime-nest/contracts/errors';
 import type { ErrorCode } from '@prime-nest/contracts/errors';
 import type { RpcContract, RpcContracts, RpcRequest, RpcResponse, RpcSubject } from '@prime-nest/contracts/rpc';
+import { runInContext } from '../context.js';
 import type { Logger } from '../log.js';
+import { attribute, rpcAttributes } from '../telemetry-names.js';
 import { startSpan } from '../telemetry.js';
 import { busHealth } from './connection.js';
+import { clientCalls } from './metrics.js';
 import { decodeBody, decodeError, encodeBody, encodeContext, replyBytesMax } from './wire.js';
 
 export interface BusClientOptions<C extends RpcContracts> {
@@ -79,21 +82,25 @@ export function createBusClient<C extends RpcContracts>({
     async call<S extends RpcSubject<C>>(subject: S, request: RpcRequest<C, S>, context: CallContext) {
       const contract = contracts[subject];
       if (contract === undefined) throw new AppError('internal', { internal: { subject, reason: 'no such contract' } });
-      const span = startSpan(subject, {
-        kind: 'client',
-        parent: context.trace,
-        attributes: { 'rpc.system': 'nats', 'messaging.destination.name': subject },
-      });
+      const span = startSpan(subject, { kind: 'client', parent: context.trace, attributes: rpcAttributes(subject) });
+      const startedAt = performance.now();
+      let outcome = 'ok';
       try {
         return (await exchange(subject, contract, request, { ...context, trace: span.trace })) as RpcResponse<C, S>;
       } catch (error) {
         const failure = asAppError(subject, error);
+        outcome = failure.code;
         span.fail(failure);
-        if (failure.code === 'internal') log.error({ subject, err: failure }, 'rpc.call_failed');
-        else if (failure.code === 'unavailable') log.warn({ subject, err: failure }, 'rpc.call_failed');
+        runInContext({ ...context, trace: span.trace }, () => {
+          if (failure.code === 'internal') log.error({ subject, err: failure }, 'rpc.call_failed');
+          else if (failure.code === 'unavailable') log.warn({ subject, err: failure }, 'rpc.call_failed');
+        });
         throw failure;
       } finally {
+        span.setAttribute(attribute.rpcStatusCode, outcome);
         span.end();
+        const labels = { rpc_method: subject, rpc_status_code: outcome };
+        clientCalls.observe(labels, (performance.now() - startedAt) / 1000);
       }
     },
   };

@@ -1,6 +1,7 @@
 import { errors } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from '../log.js';
+import { busConnected } from './metrics.js';
 
 /**
  * What a connection's status events say: connected or not, and which subscriptions the server refused. A refused
@@ -19,6 +20,7 @@ export class BusHealth {
   constructor(connection: NatsConnection, log: Logger) {
     this.#connection = connection;
     this.#log = log;
+    busConnected.set(1);
   }
 
   get isConnected(): boolean {
@@ -74,6 +76,7 @@ export class BusHealth {
         this.#log.warn({ subject: status.sub.getSubject() }, 'bus.slow_consumer');
     }
     this.#isConnected = false;
+    busConnected.set(0);
     for (const fn of this.#lost) fn();
   }
 
@@ -88,12 +91,14 @@ export class BusHealth {
 
   #onLost(server: string): void {
     this.#isConnected = false;
+    busConnected.set(0);
     this.#log.warn({ server }, 'bus.disconnected');
     for (const fn of this.#lost) fn();
   }
 
   #onBack(server: string): void {
     this.#isConnected = true;
+    busConnected.set(1);
     // Subscriptions are sent again on reconnect, and refused again if they still are.
     this.#denied.clear();
     this.#log.info({ server }, 'bus.reconnected');

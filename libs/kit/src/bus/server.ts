@@ -7,13 +7,16 @@ import type { RpcContract, RpcContracts } from '@prime-nest/contracts/rpc';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { runInContext } from '../context.js';
 import type { Logger } from '../log.js';
+import { attribute, rpcAttributes } from '../telemetry-names.js';
 import { startSpan } from '../telemetry.js';
 import { busHealth } from './connection.js';
 import { Listener } from './listener.js';
+import { callsExpired, callsInFlight, serverCalls } from './metrics.js';
 import {
   decodeBody,
   decodeContext,
   decodeDeadline,
+  decodeTrace,
   encodeBody,
   encodeError,
   replyBytesMax,
@@ -144,14 +147,22 @@ export class BusServer extends Server implements CustomTransportStrategy {
     const lateMs = deadline === undefined ? 0 : Date.now() - deadline;
     if (lateMs > 0) {
       this.#expired++;
-      log.warn({ subject, lateMs }, 'rpc.expired');
+      callsExpired.inc({ rpc_method: subject });
+      runInContext(decodeContext(message.headers), () => {
+        log.warn({ subject, lateMs }, 'rpc.expired');
+      });
       return;
     }
     if (this.#inFlight >= inFlightMax) {
-      this.#respondError(subject, message, new AppError('overloaded'));
+      const failure = new AppError('overloaded');
+      this.#respondError(subject, message, failure);
+      runInContext(decodeContext(message.headers), () => {
+        this.#report(subject, failure, 0);
+      });
       return;
     }
     this.#inFlight++;
+    callsInFlight.inc();
     try {
       await this.#serve(subject, contract, handler, message);
     } catch (error) {
@@ -159,6 +170,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
       log.error({ subject, err: error }, 'rpc.broken');
     } finally {
       this.#inFlight--;
+      callsInFlight.dec();
       if (this.#inFlight === 0) this.#whenIdle?.();
     }
   }
@@ -168,8 +180,9 @@ export class BusServer extends Server implements CustomTransportStrategy {
     const received = decodeContext(message.headers);
     const span = startSpan(subject, {
       kind: 'server',
-      parent: received.trace,
-      attributes: { 'rpc.system': 'nats', 'messaging.destination.name': subject },
+      // A caller without a trace begins one here, and then it is ours to decide whether it is recorded.
+      parent: decodeTrace(message.headers) ?? 'none',
+      attributes: rpcAttributes(subject),
     });
     const context: CallContext = { ...received, trace: span.trace };
     const serve = async () => {
@@ -182,6 +195,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
         span.fail(failure);
         this.#respondError(subject, message, failure);
       } finally {
+        span.setAttribute(attribute.rpcStatusCode, failure?.code ?? 'ok');
         span.end();
       }
       this.#report(subject, failure, performance.now() - startedAt);
@@ -201,6 +215,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
 
   #report(subject: string, failure: AppError | undefined, durationMs: number): void {
     const { log } = this.#options;
+    serverCalls.observe({ rpc_method: subject, rpc_status_code: failure?.code ?? 'ok' }, durationMs / 1000);
     const fields = { subject, outcome: failure?.code ?? 'ok', durationMs: Math.round(durationMs * 100) / 100 };
     if (failure === undefined) {
       log.info(fields, 'rpc.served');

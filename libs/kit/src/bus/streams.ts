@@ -9,7 +9,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 const second = 1000;
 const day = 24 * 60 * 60 * second;
 
-/** The stream that carries every event to audit. It refuses new events when full; nobody deletes from it. */
+/** The stream that carries every event to the log. It refuses new events when full; nobody deletes from it. */
 export const wantedStream = {
   name: eventStream,
   subjects: ['evt.>'],
@@ -23,7 +23,7 @@ export const wantedStream = {
   deny_purge: true,
 } as const satisfies Partial<StreamConfig>;
 
-/** The durable position of audit's sequencer: every event, acknowledged one by one, redelivered for ever. */
+/** The durable position of the sequencer: every event, acknowledged one by one, redelivered for ever. */
 export const wantedConsumer = {
   durable_name: auditConsumer,
   deliver_policy: 'all',

@@ -5,6 +5,7 @@ import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import type { PublicDetails, Violation } from '@prime-nest/contracts/errors';
 import { CorrelationId } from '@prime-nest/contracts/ids';
 import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
+import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newTrace } from '../context.js';
 import { newId } from '../ids.js';
 import { wellFormed } from '../redact.js';
@@ -101,11 +102,16 @@ export function decodeContext(received: MsgHdrs | undefined): CallContext {
   const userAgent = decodeText(received?.get(header.userAgent) ?? '');
   return {
     correlationId: correlationId.success ? correlationId.data : newId(),
-    trace: parseTraceparent(received?.get(header.traceparent)) ?? newTrace(),
+    trace: decodeTrace(received) ?? newTrace(),
     actor: decodeActor(received?.get(header.actor)),
     ...(ip.success && ip.data !== undefined ? { ip: ip.data } : {}),
     ...(userAgent === '' ? {} : { userAgent }),
   };
+}
+
+/** The caller's position in its trace, or undefined when it gave none or a malformed one. */
+export function decodeTrace(received: MsgHdrs | undefined): TraceContext | undefined {
+  return parseTraceparent(received?.get(header.traceparent));
 }
 
 /** Epoch milliseconds, or undefined when the caller gave none. */

@@ -9,6 +9,8 @@ import type { Clock } from '../clock.js';
 import { Tx } from '../database.js';
 import { newId } from '../ids.js';
 import { isSensitiveKey, maskText, wellFormed } from '../redact.js';
+import { attribute } from '../telemetry-names.js';
+import { inSpan } from '../telemetry.js';
 import { entryBytesMax } from './outbox-migration.js';
 
 export interface Outbox {
@@ -31,9 +33,13 @@ export function createOutbox({ service, clock }: { service: string; clock: Clock
         throw new AppError('internal', { internal: { reason: 'an event of another service', type: draft.type } });
       }
       const event = buildEvent(service, draft, context, clock());
-      await tx.query(
-        `INSERT INTO outbox (event_id, type, entry, correlation_id, traceparent) VALUES ($1, $2, $3, $4, $5)`,
-        [event.id, event.type, encodeEvent(event), context.correlationId, formatTraceparent(context.trace)],
+      const attributes = { [attribute.messagingMessageId]: event.id, 'event.type': event.type };
+      await inSpan('outbox.append', { parent: context.trace, attributes }, ({ trace }) =>
+        tx.query(
+          `INSERT INTO outbox (event_id, type, entry, correlation_id, traceparent) VALUES ($1, $2, $3, $4, $5)`,
+          // Who publishes it, and who takes it in, go on from here: the trace leads through the outbox.
+          [event.id, event.type, encodeEvent(event), context.correlationId, formatTraceparent(trace)],
+        ),
       );
       if (woken.has(tx)) return;
       woken.add(tx);

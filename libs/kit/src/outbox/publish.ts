@@ -1,10 +1,19 @@
 import { jetstream } from '@nats-io/jetstream';
+import type { JetStreamClient } from '@nats-io/jetstream';
 import { headers as natsHeaders } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
-import type { Batch } from './batch.js';
+import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
+import type { TraceContext } from '@prime-nest/contracts/trace';
+import { attribute, messageAttributes, messageSpanName } from '../telemetry-names.js';
+import { startSpan } from '../telemetry.js';
+import type { Span } from '../telemetry.js';
+import type { Batch, Entry } from './batch.js';
 
 const ackTimeoutMs = 3_000;
+
+/** Where the span of publishing is, for a link from the consumer's; only on messages whose trace is recorded. */
+export const publisherHeader = 'Pn-Publisher';
 
 export interface PublishResult {
   /** How many entries from the start of the batch are stored, without a hole. */
@@ -24,24 +33,74 @@ export async function publishBatch(
   { cursor, entries }: Batch,
 ): Promise<PublishResult> {
   const stream = jetstream(connection, { timeout: ackTimeoutMs });
+  const batch = startBatchSpan(entries);
   const acks = await Promise.allSettled(
-    entries.map((entry) => {
-      const headers = natsHeaders();
-      headers.set(eventHeaders.source, source);
-      headers.set(eventHeaders.epoch, cursor.epoch);
-      headers.set(eventHeaders.sequence, String(entry.seq));
-      headers.set(eventHeaders.correlationId, entry.correlationId);
-      headers.set(eventHeaders.traceparent, entry.traceparent);
-      return stream.publish(`evt.${entry.type}`, entry.entry, {
-        msgID: entry.eventId,
-        headers,
-        timeout: ackTimeoutMs,
-        expect: { streamName: eventStream },
-      });
-    }),
+    entries.map((entry) => publish(stream, { source, epoch: cursor.epoch, entry, batch: batch?.trace })),
   );
   const failedAt = acks.findIndex((ack) => ack.status === 'rejected');
-  if (failedAt === -1) return { stored: entries.length };
   const failed = acks[failedAt];
-  return { stored: failedAt, error: failed?.status === 'rejected' ? failed.reason : undefined };
+  const error: unknown = failed?.status === 'rejected' ? failed.reason : undefined;
+  if (failedAt !== -1) batch?.fail(error);
+  batch?.end();
+  return failedAt === -1 ? { stored: entries.length } : { stored: failedAt, error };
+}
+
+interface Publication {
+  readonly source: string;
+  readonly epoch: string;
+  readonly entry: Entry;
+  readonly batch: TraceContext | undefined;
+}
+
+async function publish(stream: JetStreamClient, { source, epoch, entry, batch }: Publication): Promise<void> {
+  const subject = `evt.${entry.type}`;
+  const headers = natsHeaders();
+  headers.set(eventHeaders.source, source);
+  headers.set(eventHeaders.epoch, epoch);
+  headers.set(eventHeaders.sequence, String(entry.seq));
+  headers.set(eventHeaders.correlationId, entry.correlationId);
+  headers.set(eventHeaders.traceparent, entry.traceparent);
+  const span = startProducerSpan(subject, entry, batch);
+  if (span?.trace.isSampled === true) headers.set(publisherHeader, formatTraceparent(span.trace));
+  try {
+    await stream.publish(subject, entry.entry, {
+      msgID: entry.eventId,
+      headers,
+      timeout: ackTimeoutMs,
+      expect: { streamName: eventStream },
+    });
+  } catch (error) {
+    span?.fail(error);
+    throw error;
+  } finally {
+    span?.end();
+  }
+}
+
+/** Below the place where the event was written, long after that call was answered. */
+function startProducerSpan(subject: string, entry: Entry, batch: TraceContext | undefined): Span | undefined {
+  const parent = parseTraceparent(entry.traceparent);
+  if (parent?.isSampled !== true) return undefined;
+  const message = {
+    operation: 'publish' as const,
+    subject,
+    messageId: entry.eventId,
+    conversationId: entry.correlationId,
+    bodyBytes: entry.entry.length,
+  };
+  return startSpan(messageSpanName(message), {
+    kind: 'producer',
+    parent,
+    attributes: messageAttributes(message),
+    links: batch === undefined ? [] : [batch],
+  });
+}
+
+/** What several recorded traces share: one span of its own that points to each of them, and each to it. */
+function startBatchSpan(entries: readonly Entry[]): Span | undefined {
+  if (entries.length < 2) return undefined;
+  const links = entries.flatMap(({ traceparent }) => parseTraceparent(traceparent) ?? []);
+  if (!links.some(({ isSampled }) => isSampled)) return undefined;
+  const attributes = { [attribute.messagingBatchMessageCount]: entries.length };
+  return startSpan('outbox.relay', { parent: 'none', links, attributes });
 }

@@ -5,6 +5,7 @@ import type { Database, Queryable } from '../database.js';
 import type { Logger } from '../log.js';
 import { backoffMs } from '../retry.js';
 import { advance, readBatch } from './batch.js';
+import { publishedEvents, relayFailures, relayLag, relayPending } from './metrics.js';
 import { publishBatch } from './publish.js';
 
 export interface RelayOptions {
@@ -42,6 +43,9 @@ export interface Relay {
 export function startRelay(options: RelayOptions): Relay {
   const relay = new RelayLoop(options);
   const running = relay.run();
+  const lag = memoized(() => readLag(options.database, options.source), lagAgeMaxMs);
+  relayLag.from(async () => (await lag()).oldestSeconds);
+  relayPending.from(async () => (await lag()).pending);
   return {
     wake: () => {
       relay.wake();
@@ -56,6 +60,8 @@ export function startRelay(options: RelayOptions): Relay {
 }
 
 const standbyMs = 1_000;
+/** Two metrics, one question. */
+const lagAgeMaxMs = 500;
 
 class RelayLoop {
   readonly #options: RelayOptions;
@@ -89,6 +95,7 @@ class RelayLoop {
         this.#failures = 0;
       } catch (error) {
         this.#failures++;
+        relayFailures.inc();
         log.warn({ source, err: error, failures: this.#failures }, 'relay.interrupted');
       } finally {
         this.isLeader = false;
@@ -128,6 +135,7 @@ class RelayLoop {
     if (batch === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
     if (batch.entries.length === 0) return 'idle';
     const { stored, error } = await publishBatch(connection, source, batch);
+    publishedEvents.inc(stored);
     // A crash here: the same entries are read again, get the same numbers, and are published again under the same ids.
     const last = batch.entries[stored - 1];
     if (last !== undefined && !(await advance(session, source, batch.cursor, last))) {
@@ -135,6 +143,7 @@ class RelayLoop {
       return 'deposed';
     }
     if (stored < batch.entries.length) {
+      relayFailures.inc();
       log.warn({ source, stored, of: batch.entries.length, err: error }, 'relay.publish_failed');
       return 'failed';
     }
@@ -172,4 +181,13 @@ async function readLag(database: Queryable, source: string): Promise<RelayLag> {
     [source],
   );
   return { pending: Number(row?.pending ?? 0), oldestSeconds: Math.max(0, Number(row?.oldest ?? 0)) };
+}
+
+function memoized<T>(read: () => Promise<T>, ageMaxMs: number): () => Promise<T> {
+  let last: { readonly value: Promise<T>; readonly atMs: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (last === undefined || now - last.atMs > ageMaxMs) last = { value: read(), atMs: now };
+    return last.value;
+  };
 }

@@ -1,0 +1,71 @@
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import { counter } from './telemetry-metrics.js';
+import { maskText } from './redact.js';
+
+type Attributes = ReadableSpan['attributes'];
+/** What sdk-trace calls an exporter; its result type lives in a package that is not a dependency of ours. */
+export interface Exporter {
+  export(spans: ReadableSpan[], done: (result: { code: number; error?: Error }) => void): void;
+  shutdown(): Promise<void>;
+  forceFlush?(): Promise<void>;
+}
+
+const spansExported = counter({
+  name: 'telemetry_spans_total',
+  help: 'Spans handed to the collector, by whether it took them',
+  labels: ['outcome'],
+});
+
+/**
+ * Passes spans on without what libraries write into them unasked: messages and stacks of errors (a driver quotes the
+ * value that was refused), and anything that looks like a credential. Counts what the collector took and what it did not.
+ */
+export class SafeExporter implements Exporter {
+  readonly #inner: Exporter;
+
+  constructor(inner: Exporter) {
+    this.#inner = inner;
+  }
+
+  export(spans: ReadableSpan[], done: (result: { code: number; error?: Error }) => void): void {
+    this.#inner.export(spans.map(safeSpan), (result) => {
+      spansExported.inc({ outcome: result.code === 0 ? 'exported' : 'failed' }, spans.length);
+      done(result);
+    });
+  }
+
+  shutdown(): Promise<void> {
+    return this.#inner.shutdown();
+  }
+
+  async forceFlush(): Promise<void> {
+    await this.#inner.forceFlush?.();
+  }
+}
+
+/** The status text of our own spans is an error code; anything longer is somebody's sentence. */
+const errorCode = /^[a-z_]{1,64}$/;
+
+export function safeSpan(span: ReadableSpan): ReadableSpan {
+  const { status } = span;
+  const message = status.message !== undefined && errorCode.test(status.message) ? { message: status.message } : {};
+  return Object.create(span, {
+    attributes: { value: safeAttributes(span.attributes), enumerable: true },
+    status: { value: { code: status.code, ...message }, enumerable: true },
+    events: {
+      value: span.events.map((event) => ({ ...event, attributes: safeAttributes(event.attributes ?? {}) })),
+      enumerable: true,
+    },
+  }) as ReadableSpan;
+}
+
+const dropped = new Set(['exception.message', 'exception.stacktrace']);
+
+function safeAttributes(attributes: Attributes): Attributes {
+  const result: Attributes = {};
+  for (const [key, value] of Object.entries(attributes)) {
+    if (dropped.has(key)) continue;
+    result[key] = typeof value === 'string' ? maskText(value) : value;
+  }
+  return result;
+}
