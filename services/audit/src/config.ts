@@ -13,6 +13,7 @@ export type AuditConfig = BaseEnv &
     readonly AUDIT_SIGNING_KEY?: Secret;
     readonly AUDIT_LOG_ORIGIN: string;
     readonly AUDIT_CHECKPOINT_INTERVAL_MS: number;
+    readonly AUDIT_CHECK_INTERVAL_SECONDS: number;
   };
 
 export const auditEnv = Joi.object({
@@ -38,6 +39,13 @@ export const auditEnv = Joi.object({
     .default(500)
     .unit('milliseconds')
     .description('Least time between two checkpoints.'),
+  AUDIT_CHECK_INTERVAL_SECONDS: Joi.number()
+    .integer()
+    .min(1)
+    .max(604_800)
+    .default(43_200)
+    .unit('seconds')
+    .description('Rest between two checks of the whole stored log.'),
 });
 
 /** The configuration of the audit service, or every problem with it at once. */

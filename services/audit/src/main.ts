@@ -10,6 +10,9 @@ import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { AuditModule } from './audit.module.js';
+import { CheckLogJob } from './check-log.job.js';
+import { CheckLogCommand } from './check/check-log.command.js';
+import { StoredLogStore } from './check/stored-log.store.js';
 import { CheckpointJob } from './checkpoint.job.js';
 import { readAuditConfig, signingKey } from './config.js';
 import { IngestConsumer } from './ingest.consumer.js';
@@ -84,10 +87,18 @@ runService({
       intervalMs: config.AUDIT_CHECKPOINT_INTERVAL_MS,
       isLeader: () => lock.isHeld,
     });
+    const checker = new CheckLogJob({
+      check: new CheckLogCommand({ database, log: new StoredLogStore() }),
+      log,
+      intervalMs: config.AUDIT_CHECK_INTERVAL_SECONDS * 1_000,
+      isLeader: () => lock.isHeld,
+    });
     ingest.start();
     signer.start();
+    checker.start();
     life.onStop('ingest', () => ingest.stop());
     life.onStop('checkpoints', () => signer.stop());
+    life.onStop('log check', () => checker.stop());
 
     const module = AuditModule.with({ database, outbox, verifierKey });
     const { server } = await serveRpc({ service, module, connection, contracts: auditRpc, log, life });

@@ -58,6 +58,10 @@ beforeAll(async () => {
   writeFileSync(file('consistency.json'), JSON.stringify(await proofs.consistency({ from: 40 })));
   const write = (name: string, changed: readonly string[]) => writeFileSync(file(name), `${changed.join('\n')}\n`);
   write('export.ndjson', [...lines, tail]);
+  write('reordered.ndjson', [
+    ...rows.map(({ index, entry }) => JSON.stringify({ event: JSON.parse(entry.toString()) as object, index })),
+    tail,
+  ]);
   write('edited.ndjson', [...lines.with(12, lines[12]?.replace('success', 'denied') ?? ''), tail]);
   write('hole.ndjson', [...lines.toSpliced(12, 1), tail]);
   write('cut.ndjson', lines.slice(0, 90));
@@ -86,6 +90,7 @@ describe('audit-verify', () => {
   test.each([
     ['proof', 'proof.json'],
     ['export', 'export.ndjson'],
+    ['export', 'reordered.ndjson'],
     ['export', 'export.ndjson', '--kept', 'older.txt', '--kept', 'newer.txt'],
     ['consistency', 'older.txt', 'newer.txt', 'consistency.json'],
     ['checkpoint', 'newer.txt'],

@@ -116,7 +116,7 @@ export class AppendCommand {
     });
     const quarantined = await this.#log.quarantinedAmong(
       tx,
-      suspects.map(({ fingerprint }) => fingerprint),
+      suspects.map((suspect) => suspect.fingerprint()),
     );
     return { lastSequence, leafOf, quarantined };
   }

@@ -153,7 +153,7 @@ export class LogStore {
         storable(candidate.source),
         storable(candidate.headers.epoch),
         storable(candidate.headers.sequence),
-        candidate.fingerprint,
+        candidate.fingerprint(),
         candidate.bytes,
       ],
     );

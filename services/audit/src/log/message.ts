@@ -39,7 +39,7 @@ export function readMessage(arrival: StreamMessage): Message {
     place: isOwn && hasPlace ? { epoch: arrival.epoch, sequence } : undefined,
     reading,
     leafHash: leafHash(arrival.data),
-    fingerprint: fingerprint(arrival),
+    fingerprint: () => fingerprint(arrival),
     subject: arrival.subject,
     headers: { epoch: arrival.epoch, sequence: arrival.sequence },
     bytes: Buffer.from(arrival.data),

@@ -112,8 +112,9 @@ export interface ConsistencyClaim {
  * refused: everything begins with it, so it would prove nothing.
  */
 export function verifyConsistency({ oldSize, oldRoot, size, root, proof }: ConsistencyClaim): boolean {
-  if (oldSize < 1n || oldSize > size || ![oldRoot, root, ...proof].every(isHash)) return false;
+  if (oldSize < 1n || oldSize > size) return false;
   if (oldSize === size) return proof.length === 0 && Buffer.from(oldRoot).equals(root);
+  if (![oldRoot, root, ...proof].every(isHash)) return false;
   const isComplete = (oldSize & (oldSize - 1n)) === 0n;
   const [first, ...steps] = isComplete ? [oldRoot, ...proof] : proof;
   if (first === undefined || proof.length === 0) return false;

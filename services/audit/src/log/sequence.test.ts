@@ -19,7 +19,7 @@ class MemoryLog {
   give(messages: readonly Message[]): void {
     const { entries, parked, moved } = planBatch(messages, this);
     for (const { kind, candidate } of entries) {
-      if (kind === 'quarantine') this.quarantined.add(candidate.fingerprint.toString('hex'));
+      if (kind === 'quarantine') this.quarantined.add(candidate.fingerprint().toString('hex'));
       else if ('event' in candidate.reading) {
         this.leafOf.set(eventKey(candidate.reading.event), candidate.leafHash);
         this.ids.push(candidate.reading.event.id);

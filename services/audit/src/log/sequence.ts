@@ -9,7 +9,8 @@ export interface Candidate {
   readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
   readonly reading: { readonly event: AuditEvent } | { readonly rejection: Rejection };
   readonly leafHash: Buffer;
-  readonly fingerprint: Buffer;
+  /** Computed when asked: only what is rejected or comes again needs it. */
+  fingerprint(): Buffer;
 }
 
 /** What the log holds already, as far as this batch can meet it. */
@@ -69,7 +70,7 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
   const quarantined = new Set(known.quarantined);
 
   const quarantine = (candidate: C, reason: Rejection): void => {
-    const key = candidate.fingerprint.toString('hex');
+    const key = candidate.fingerprint().toString('hex');
     if (quarantined.has(key)) {
       duplicates.push(candidate);
       return;
