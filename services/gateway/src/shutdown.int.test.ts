@@ -55,7 +55,8 @@ function start(env: Record<string, string>): Started {
 async function portOf({ lines }: Started): Promise<number> {
   return eventually(() => {
     const line = lines.find((text) => text.includes('http.listening'));
-    return line !== undefined && Number(new URL((JSON.parse(line) as { url: string }).url).port);
+    if (line === undefined) throw new Error(`not listening yet: ${lines.join(' ')}`);
+    return Number(new URL((JSON.parse(line) as { url: string }).url).port);
   });
 }
 
