@@ -57,6 +57,7 @@ export class Barrier {
     const pending = new Map(live);
     const acked: string[] = [];
     const fenced: string[] = [];
+    let isPolling = false;
     announce(revision);
     for (;;) {
       for (const [memberId, deadline] of pending) {
@@ -67,7 +68,11 @@ export class Barrier {
       }
       if (pending.size === 0) break;
       const isWoken = await this.#pause(Math.min(...pending.values()) - clocks.monoMs());
-      if (!isWoken) await this.#poll(revision, [...pending.keys()]);
+      // Beside the wait, not in it: a database that hangs must not hold the answer up past the leases.
+      if (!isWoken && !isPolling) {
+        isPolling = true;
+        void this.#poll(revision, [...pending.keys()]).finally(() => (isPolling = false));
+      }
     }
     const barrierMs = Math.round((clocks.monoMs() - startedAt) * 100) / 100;
     const fields = { revision, barrierMs, acked: acked.length, fenced: fenced.length };
