@@ -15,6 +15,7 @@ let store: TestDatabase;
 let identity: Fixture;
 /** More of them prove more: IDENTITY_PROVE_ROUNDS=300. */
 const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 100);
+const timeoutMs = 60_000 + rounds * 1_000;
 const newPassword = 'violet-harbor-7-moss';
 
 beforeAll(async () => {
@@ -68,45 +69,53 @@ function newSession(accountId: string, provenEpoch: number): NewSession {
 }
 
 describe('a password change', () => {
-  test('racing a sign-in with the old password leaves no session of it', async () => {
-    const outcomes = new Set<string>();
-    for (let round = 0; round < rounds; round++) {
-      const { id, email } = await identity.newAccount();
-      let signedIn: string | undefined;
-      await fromOneLine('account', id, [
-        () => identity.passwords.run({ accountId: id, currentPassword: goodPassword, newPassword }, anonymous()),
-        async () => {
-          const login = identity.login.run({ email, password: goodPassword }, anonymous());
-          outcomes.add(await outcomeOf(login.then(({ refresh_token }) => (signedIn = refresh_token))));
-        },
-      ]);
-      expect(await unended(id)).toBe(0);
-      if (signedIn !== undefined) {
-        expect(await outcomeOf(identity.refresh.run({ refreshToken: signedIn }, anonymous()))).toBe('invalid_grant');
+  test(
+    'racing a sign-in with the old password leaves no session of it',
+    async () => {
+      const outcomes = new Set<string>();
+      for (let round = 0; round < rounds; round++) {
+        const { id, email } = await identity.newAccount();
+        let signedIn: string | undefined;
+        await fromOneLine('account', id, [
+          () => identity.passwords.run({ accountId: id, currentPassword: goodPassword, newPassword }, anonymous()),
+          async () => {
+            const login = identity.login.run({ email, password: goodPassword }, anonymous());
+            outcomes.add(await outcomeOf(login.then(({ refresh_token }) => (signedIn = refresh_token))));
+          },
+        ]);
+        expect(await unended(id)).toBe(0);
+        if (signedIn !== undefined) {
+          expect(await outcomeOf(identity.refresh.run({ refreshToken: signedIn }, anonymous()))).toBe('invalid_grant');
+        }
       }
-    }
-    for (const outcome of outcomes) expect(['ok', 'invalid_credentials']).toContain(outcome);
-  });
+      for (const outcome of outcomes) expect(['ok', 'invalid_credentials']).toContain(outcome);
+    },
+    timeoutMs,
+  );
 
-  test('racing a refresh leaves no session to refresh', async () => {
-    for (let round = 0; round < rounds; round++) {
-      const account = await identity.newAccount();
-      const tokens = await identity.login.run(account, anonymous());
-      let successor: string | undefined;
-      await fromOneLine('session', tokens.session_id, [
-        () =>
-          identity.passwords.run({ accountId: account.id, currentPassword: goodPassword, newPassword }, anonymous()),
-        async () => {
-          const refresh = identity.refresh.run({ refreshToken: tokens.refresh_token }, anonymous());
-          await outcomeOf(refresh.then(({ refresh_token }) => (successor = refresh_token)));
-        },
-      ]);
-      expect(await unended(account.id)).toBe(0);
-      for (const refreshToken of [tokens.refresh_token, successor ?? '']) {
-        expect(await outcomeOf(identity.refresh.run({ refreshToken }, anonymous()))).toBe('invalid_grant');
+  test(
+    'racing a refresh leaves no session to refresh',
+    async () => {
+      for (let round = 0; round < rounds; round++) {
+        const account = await identity.newAccount();
+        const tokens = await identity.login.run(account, anonymous());
+        let successor: string | undefined;
+        await fromOneLine('session', tokens.session_id, [
+          () =>
+            identity.passwords.run({ accountId: account.id, currentPassword: goodPassword, newPassword }, anonymous()),
+          async () => {
+            const refresh = identity.refresh.run({ refreshToken: tokens.refresh_token }, anonymous());
+            await outcomeOf(refresh.then(({ refresh_token }) => (successor = refresh_token)));
+          },
+        ]);
+        expect(await unended(account.id)).toBe(0);
+        for (const refreshToken of [tokens.refresh_token, successor ?? '']) {
+          expect(await outcomeOf(identity.refresh.run({ refreshToken }, anonymous()))).toBe('invalid_grant');
+        }
       }
-    }
-  });
+    },
+    timeoutMs,
+  );
 
   test('under way, holds back a guarded session and not the unguarded one of the control', async () => {
     const { database } = identity;

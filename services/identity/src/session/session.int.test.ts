@@ -16,6 +16,7 @@ let store: TestDatabase;
 let identity: Fixture;
 /** More of them prove more: IDENTITY_PROVE_ROUNDS=50. */
 const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 10);
+const timeoutMs = 60_000 + rounds * 2_000;
 
 beforeAll(async () => {
   [nats, store] = await Promise.all([
@@ -126,29 +127,33 @@ describe('signing in', () => {
 });
 
 describe('refreshing', () => {
-  test('200 uses of one token at once rotate once, and nothing of the family lives afterwards', async () => {
-    const replicas = [identity, await open(), await open()];
-    for (let round = 0; round < rounds; round++) {
-      const { account, tokens } = await signIn();
-      const storm = Array.from({ length: 200 }, (_, i) => refresh(tokens.refresh_token, undefined, replicas[i % 3]));
-      const results = await Promise.allSettled(storm);
-      const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-      expect(won).toHaveLength(1);
-      expect(
-        new Set(results.flatMap((r) => (r.status === 'rejected' ? [(r.reason as { code: string }).code] : []))),
-      ).toEqual(new Set(['invalid_grant']));
-      expect(await outcomeOf(refresh(won[0]?.refresh_token ?? ''))).toBe('invalid_grant');
-      expect((await identity.sessions.list(account.id)).data).toEqual([]);
-      expect(await isRevoked(tokens.session_id)).toBe(true);
-      const types = (await eventsOf(identity.database, tokens.session_id)).map(({ type }) => type);
-      expect(types).toEqual([
-        'identity.login.succeeded.v1',
-        'identity.session.refreshed.v1',
-        'identity.session.reuse_detected.v1',
-      ]);
-    }
-    await Promise.all(replicas.slice(1).map((replica) => replica.close()));
-  });
+  test(
+    '200 uses of one token at once rotate once, and nothing of the family lives afterwards',
+    async () => {
+      const replicas = [identity, await open(), await open()];
+      for (let round = 0; round < rounds; round++) {
+        const { account, tokens } = await signIn();
+        const storm = Array.from({ length: 200 }, (_, i) => refresh(tokens.refresh_token, undefined, replicas[i % 3]));
+        const results = await Promise.allSettled(storm);
+        const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+        expect(won).toHaveLength(1);
+        expect(
+          new Set(results.flatMap((r) => (r.status === 'rejected' ? [(r.reason as { code: string }).code] : []))),
+        ).toEqual(new Set(['invalid_grant']));
+        expect(await outcomeOf(refresh(won[0]?.refresh_token ?? ''))).toBe('invalid_grant');
+        expect((await identity.sessions.list(account.id)).data).toEqual([]);
+        expect(await isRevoked(tokens.session_id)).toBe(true);
+        const types = (await eventsOf(identity.database, tokens.session_id)).map(({ type }) => type);
+        expect(types).toEqual([
+          'identity.login.succeeded.v1',
+          'identity.session.refreshed.v1',
+          'identity.session.reuse_detected.v1',
+        ]);
+      }
+      await Promise.all(replicas.slice(1).map((replica) => replica.close()));
+    },
+    timeoutMs,
+  );
 
   test('of 30 transactions at once with one generation exactly one rotates; find-then-update, the control, lets several', async () => {
     const naive = async (tx: Tx, sessionId: string) => {
