@@ -51,7 +51,6 @@ export function createHttpAdapter({
     forceCloseConnections: 'idle',
     // While closing, requests on open connections are still served: refusing them would lose them.
     return503OnClosing: false,
-    disableRequestLogging: true,
     logger: false,
     routerOptions: { maxParamLength: 128, ignoreTrailingSlash: false, caseSensitive: true },
     http: {
