@@ -12,6 +12,7 @@ export type AuditConfig = BaseEnv &
   DatabaseEnv<'AUDIT'> & {
     readonly AUDIT_SIGNING_KEY?: Secret;
     readonly AUDIT_LOG_ORIGIN: string;
+    readonly AUDIT_SIGNED_STATE_FILE?: string;
     readonly AUDIT_CHECKPOINT_INTERVAL_MS: number;
     readonly AUDIT_CHECK_INTERVAL_SECONDS: number;
   };
@@ -32,6 +33,9 @@ export const auditEnv = Joi.object({
     .description(
       'Name of the log in its checkpoints: one that no other log has. Changing it means a new log to whoever checks it.',
     ),
+  AUDIT_SIGNED_STATE_FILE: Joi.string().description(
+    'File outside the database that remembers the last checkpoint, so that a database restored to an earlier state is never signed.',
+  ),
   AUDIT_CHECKPOINT_INTERVAL_MS: Joi.number()
     .integer()
     .min(50)

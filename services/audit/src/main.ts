@@ -23,6 +23,7 @@ import { SequencerLock } from './log/sequencer-lock.store.js';
 import { auditMigrations } from './migrations/list.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
+import { SignedStateStore } from './proof/signed-state.store.js';
 import { EntryStore } from './search/entry.store.js';
 
 const service = 'audit';
@@ -78,6 +79,7 @@ runService({
       log: logStore,
       entries: new EntryStore(),
       checkpoints,
+      signed: new SignedStateStore(config.AUDIT_SIGNED_STATE_FILE),
       key,
       clock,
     });

@@ -10,6 +10,7 @@ import { verifierKeyOf } from '../log/checkpoint.js';
 import { LogStore } from '../log/log.store.js';
 import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { SignCheckpointCommand } from '../proof/sign-checkpoint.command.js';
+import { SignedStateStore } from '../proof/signed-state.store.js';
 import { EntryStore } from '../search/entry.store.js';
 import { CheckLogCommand } from './check-log.command.js';
 import type { KnownTree } from './log-check.js';
@@ -30,6 +31,7 @@ beforeAll(async () => {
     log: new LogStore(),
     entries: new EntryStore(),
     checkpoints: new CheckpointStore(),
+    signed: new SignedStateStore(undefined),
     key,
     clock: systemClock,
   });

@@ -14,6 +14,7 @@ import { LogStore } from '../log/log.store.js';
 import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { ProofsCommand } from '../proof/proofs.command.js';
 import { SignCheckpointCommand } from '../proof/sign-checkpoint.command.js';
+import { SignedStateStore } from '../proof/signed-state.store.js';
 import { TreeStore } from '../proof/tree.store.js';
 import { EntryStore } from '../search/entry.store.js';
 import { verify } from './verify.command.js';
@@ -32,7 +33,13 @@ beforeAll(async () => {
   const clock = systemClock;
   const stores = { database, entries: new EntryStore(), checkpoints: new CheckpointStore(), tree: new TreeStore() };
   const append = new AppendCommand({ database, log: new LogStore(), clock, newId });
-  const sign = new SignCheckpointCommand({ ...stores, log: new LogStore(), key, clock });
+  const sign = new SignCheckpointCommand({
+    ...stores,
+    signed: new SignedStateStore(undefined),
+    log: new LogStore(),
+    key,
+    clock,
+  });
   const proofs = new ProofsCommand({ ...stores, outbox: createOutbox({ service: 'audit', clock }), verifierKey });
   const record = (count: number, first: number) =>
     append.run(

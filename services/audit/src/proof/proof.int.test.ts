@@ -1,4 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
@@ -17,6 +20,7 @@ import { CheckpointStore } from './checkpoint.store.js';
 import { ProofsCommand } from './proofs.command.js';
 import { ReceiptCommand } from './receipt.command.js';
 import { SignCheckpointCommand } from './sign-checkpoint.command.js';
+import { SignedStateStore } from './signed-state.store.js';
 import { TreeStore } from './tree.store.js';
 
 let log: Awaited<ReturnType<typeof openTestLog>>;
@@ -50,12 +54,13 @@ afterEach(async () => {
 });
 
 /** A signer that has just started and remembers nothing. */
-function signer(): SignCheckpointCommand {
+function signer(file?: string): SignCheckpointCommand {
   return new SignCheckpointCommand({
     database: log.database,
     log: new LogStore(),
     entries: new EntryStore(),
     checkpoints: new CheckpointStore(),
+    signed: new SignedStateStore(file),
     key,
     clock: systemClock,
   });
@@ -203,6 +208,22 @@ describe('the signer', () => {
     expect(await sign.run()).toEqual({
       refused: { reason, signedSize: 5, treeSize: expect.any(Number), ...(index === undefined ? {} : { index }) },
     });
+  });
+
+  test('refuses a database that was set back while it was away, by the file that it keeps outside', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'audit-signer-'));
+    const file = path.join(folder, 'signed');
+    await record(5);
+    await signer(file).run();
+    await record(5);
+    expect(await signer(file).run()).toHaveProperty('signed');
+    await tamper(`DELETE FROM checkpoint WHERE tree_size > 5; DELETE FROM event WHERE log_index >= 5;
+      UPDATE log_state SET tree_size = 5, root = c.root, frontier = c.frontier FROM checkpoint c`);
+    expect(await signer().run()).toEqual({ unchanged: true });
+    expect(await signer(file).run()).toEqual({
+      refused: { reason: 'log_is_shorter_than_signed', signedSize: 10, treeSize: 5 },
+    });
+    rmSync(folder, { recursive: true });
   });
 });
 

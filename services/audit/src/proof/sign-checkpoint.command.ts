@@ -7,6 +7,7 @@ import type { LogStore } from '../log/log.store.js';
 import { CompactRange, leafHash } from '../log/tree.js';
 import type { EntryStore } from '../search/entry.store.js';
 import type { CheckpointStore, StoredCheckpoint } from './checkpoint.store.js';
+import type { SignedStateStore } from './signed-state.store.js';
 
 export interface SignerKey {
   readonly origin: string;
@@ -36,8 +37,8 @@ const chunk = 1_000;
  * the new root must grow out of the tree that was signed before. A log that is shorter than that tree, or that
  * contradicts its own hashes, is never signed: what this key says of the log is final, so it stays silent in doubt.
  *
- * What was signed last is remembered in this process as well, so that a database that was set back while it runs is
- * noticed. Two processes that sign at once sign the same tree or one finds the size signed already.
+ * What was signed last is remembered in this process as well, and in a file if there is one, so that a database that
+ * was set back is noticed. A crash between signature and file leaves the file one checkpoint behind: no harm. Two processes that sign at once sign the same tree or one finds the size signed already.
  */
 export class SignCheckpointCommand {
   readonly #database: Database;
@@ -46,7 +47,9 @@ export class SignCheckpointCommand {
   readonly #checkpoints: CheckpointStore;
   readonly #key: SignerKey;
   readonly #clock: Clock;
-  #last: StoredCheckpoint | undefined;
+  readonly #signed: SignedStateStore;
+  #last: { readonly treeSize: number; readonly note: string } | undefined;
+  #hasRead = false;
 
   constructor(parts: {
     database: Database;
@@ -55,6 +58,7 @@ export class SignCheckpointCommand {
     checkpoints: CheckpointStore;
     key: SignerKey;
     clock: Clock;
+    signed: SignedStateStore;
   }) {
     this.#database = parts.database;
     this.#log = parts.log;
@@ -62,9 +66,11 @@ export class SignCheckpointCommand {
     this.#checkpoints = parts.checkpoints;
     this.#key = parts.key;
     this.#clock = parts.clock;
+    this.#signed = parts.signed;
   }
 
   async run(): Promise<SignOutcome> {
+    await this.#remember();
     let outcome: SignOutcome;
     try {
       // One snapshot: entries that arrive meanwhile belong to the next checkpoint.
@@ -73,8 +79,18 @@ export class SignCheckpointCommand {
       if (isUniqueViolation(error, 'checkpoint_pkey')) return { unchanged: true };
       throw error;
     }
-    if ('signed' in outcome) this.#last = outcome.signed;
+    if ('signed' in outcome) {
+      this.#last = outcome.signed;
+      await this.#signed.write(outcome.signed.note);
+    }
     return outcome;
+  }
+
+  async #remember(): Promise<void> {
+    if (this.#hasRead) return;
+    const note = await this.#signed.read();
+    if (note !== undefined) this.#last = { treeSize: Number(parseCheckpoint(note).size), note };
+    this.#hasRead = true;
   }
 
   async #sign(tx: Tx): Promise<SignOutcome> {
