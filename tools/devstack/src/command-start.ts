@@ -9,6 +9,7 @@ import { holderOf, HomeTakenError, readState } from './state.js';
 import { summary } from './summary.js';
 import { launchSystem } from './system.js';
 import type { LaunchedSystem } from './system.js';
+import { tracedByDefault } from './tracing.js';
 
 export interface StartCommand {
   readonly env: Env;
@@ -35,7 +36,14 @@ export async function startCommand({ env, replicas, mode }: StartCommand): Promi
     },
   );
   try {
-    system = await launchSystem({ home, env, replicas, ports: 'fixed', observer, abort: abort.signal });
+    system = await launchSystem({
+      home,
+      env: tracedByDefault(env),
+      replicas,
+      ports: 'fixed',
+      observer,
+      abort: abort.signal,
+    });
   } catch (error) {
     if (error instanceof HomeTakenError) return showRunning(home, mode, colour, print);
     print(error instanceof Error ? error.message : String(error));

@@ -17,6 +17,7 @@ const state: SystemState = {
   pids: {},
   ports: {},
   health: {},
+  metrics: { gateway: 'http://127.0.0.1:9464/metrics' },
   servers: { postgres: 'PostgreSQL 18.4 (npm package)', nats: 'NATS 2.12.1', redis: 'Redis 7.0.15' },
 };
 

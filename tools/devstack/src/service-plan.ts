@@ -1,6 +1,6 @@
 import { serviceFolder } from './folders.js';
 import type { Env } from './folders.js';
-import { choosePort } from './ports.js';
+import { choosePort, freePort } from './ports.js';
 import { portEnv, serviceNames } from './services.js';
 import type { ServiceName } from './services.js';
 
@@ -12,6 +12,7 @@ export interface PlannedProcess {
   readonly folder: string;
   readonly env: Env;
   readonly healthUrl: string;
+  readonly metricsUrl: string;
 }
 
 export interface ServicePlan {
@@ -43,12 +44,14 @@ export async function planServices(options: PlanOptions, envOf: (service: Servic
       const chosen = await choosePort(wanted);
       if (chosen.busy !== undefined) busy.push(`port ${chosen.busy} is busy: ${name} listens on ${chosen.port}`);
       ports[name] = chosen.port;
+      const metricsPort = service === 'gateway' ? await freePort() : chosen.port;
       processes.push({
         service,
         name,
         folder: serviceFolder(service, options.env),
-        env: { ...envOf(service), ...portEnv(service, chosen.port) },
+        env: { ...envOf(service), ...portEnv(service, { port: chosen.port, metricsPort }) },
         healthUrl: `http://127.0.0.1:${chosen.port}/health/readiness`,
+        metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
       });
     }
   }

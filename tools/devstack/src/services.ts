@@ -23,7 +23,16 @@ const tokens = ['TOKEN_ISSUER', 'TOKEN_AUDIENCE'];
  * nor a private key.
  */
 const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
-  gateway: [...tokens, 'API_PREFIX', 'ALLOWED_ORIGINS', 'RATE_LIMIT_', 'TRUSTED_PROXY_HOPS', 'HTTP_MAX_', 'DRAIN_'],
+  gateway: [
+    ...tokens,
+    'API_PREFIX',
+    'ALLOWED_ORIGINS',
+    'RATE_LIMIT_',
+    'TRUSTED_PROXY_HOPS',
+    'HTTP_MAX_',
+    'DRAIN_',
+    'TRACE_URL_',
+  ],
   identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
   rbac: ['RBAC_', 'DB_POOL_MAX'],
   audit: ['AUDIT_', 'DB_POOL_MAX'],
@@ -69,10 +78,16 @@ export function seedEnv(service: ServiceName, base: Env, secrets: Secrets): Env 
   return { ...base, ADMIN_EMAIL: secrets.adminEmail, ADMIN_PASSWORD_FILE: secrets.adminPasswordFile };
 }
 
+export interface ServicePorts {
+  readonly port: number;
+  /** The gateway's metrics must not be on its public port; the others' are where their health is. */
+  readonly metricsPort: number;
+}
+
 /** Where a service listens. The gateway serves its health on its own port. */
-export function portEnv(service: ServiceName, port: number): Env {
+export function portEnv(service: ServiceName, { port, metricsPort }: ServicePorts): Env {
   return service === 'gateway'
-    ? { HOST: '127.0.0.1', PORT: String(port) }
+    ? { HOST: '127.0.0.1', PORT: String(port), METRICS_HOST: '127.0.0.1', METRICS_PORT: String(metricsPort) }
     : { HEALTH_HOST: '127.0.0.1', HEALTH_PORT: String(port) };
 }
 

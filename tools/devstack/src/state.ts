@@ -20,6 +20,12 @@ export interface SystemState {
   readonly ports: Readonly<Record<string, number>>;
   /** Readiness address of each service. */
   readonly health: Readonly<Record<string, string>>;
+  /** Metrics address of each service, for Prometheus. */
+  readonly metrics: Readonly<Record<string, string>>;
+  /** Where the newest spans are kept, while tracing is on and they are kept here. */
+  readonly spansFolder?: string;
+  /** The user interface of the Jaeger that runs beside the system. */
+  readonly jaegerUrl?: string;
   /** What runs as servers, for people. */
   readonly servers: Readonly<Record<string, string>>;
 }

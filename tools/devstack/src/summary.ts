@@ -16,6 +16,8 @@ export function summary(state: SystemState, { newAdminPassword, colour }: Summar
     ['Redis', `${masked(state.redisUrl)}  ${state.servers['redis'] ?? ''}`],
     ['Data', `${state.home} (kept between starts; npm run reset empties it)`],
     ['Logs', `${state.home}/logs`],
+    ['Traces', traces(state)],
+    ['Metrics', Object.values(state.metrics).join('  ')],
     ['Admin', state.adminEmail],
     ['Password', password(state, newAdminPassword)],
   ];
@@ -36,6 +38,12 @@ function password(state: SystemState, fresh: string | undefined): string {
   return fresh === undefined
     ? `in ${state.adminPasswordFile}`
     : `${fresh}  (shown this once; kept in ${state.adminPasswordFile})`;
+}
+
+function traces({ jaegerUrl, spansFolder }: SystemState): string {
+  const terminal = 'npm run trace -- <X-Trace-Id of a response>, or without an id for the newest';
+  if (jaegerUrl !== undefined) return `${jaegerUrl}  or ${terminal}`;
+  return spansFolder === undefined ? 'off, or exported by OTEL_EXPORTER_OTLP_ENDPOINT' : terminal;
 }
 
 function masked(address: string): string {

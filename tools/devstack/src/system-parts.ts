@@ -17,6 +17,7 @@ export class SystemParts {
   private readonly services = new Map<string, { readonly service: ServiceName; readonly process: Supervised }>();
   private changed: () => void = () => undefined;
   private stopping: Promise<void> | undefined;
+  private readonly last: (() => Promise<void>)[] = [];
 
   constructor(
     private readonly home: string,
@@ -43,6 +44,11 @@ export class SystemParts {
   addService(service: ServiceName, process: Supervised): void {
     this.services.set(process.name, { service, process });
     this.record();
+  }
+
+  /** Runs when everything that is supervised has ended. */
+  afterStop(fn: () => Promise<void>): void {
+    this.last.push(fn);
   }
 
   /** Called at once, and again whenever a process got another id. */
@@ -79,6 +85,7 @@ export class SystemParts {
       await settleAll(ofKind(true).map((process) => process.stop()));
       await settleAll(ofKind(false).map((process) => process.stop()));
       for (const name of ['nats', 'redis', 'postgres'] as const) await this.servers.get(name)?.stop();
+      for (const fn of this.last) await fn();
       await this.logs.close();
       releaseHome(this.home);
     })();

@@ -21,6 +21,7 @@ import type { SystemState } from './state.js';
 import { supervise } from './supervisor.js';
 import type { Supervised } from './supervisor.js';
 import { SystemParts, settleAll } from './system-parts.js';
+import { startTracing } from './tracing.js';
 
 /** Who watches a system come up and run. */
 export interface Observer {
@@ -110,7 +111,10 @@ async function assemble(options: LaunchOptions, parts: SystemParts): Promise<Lau
   const around: Surroundings = { natsUrl: nats.url, redisUrl: redis.url, databases };
   await prepareData({ step, around, secrets, env, logs: parts.logs });
 
-  const plan = await planServices(options, (service) => serviceEnv(service, around, secrets, env));
+  const tracing = await startTracing(home, env);
+  parts.afterStop(() => tracing.stop());
+  const servicesEnv = { ...env, ...tracing.env };
+  const plan = await planServices(options, (service) => serviceEnv(service, around, secrets, servicesEnv));
   for (const busy of plan.busy) observer.note(busy);
   await settleAll(
     plan.processes.map((process) =>
@@ -139,6 +143,9 @@ async function assemble(options: LaunchOptions, parts: SystemParts): Promise<Lau
     pids: parts.pids(),
     ports: { ...plan.ports, postgres: postgres.port, nats: nats.port, redis: redis.port },
     health: Object.fromEntries(plan.processes.map(({ name, healthUrl }) => [name, healthUrl])),
+    metrics: Object.fromEntries(plan.processes.map(({ name, metricsUrl }) => [name, metricsUrl])),
+    ...(tracing.spansFolder === undefined ? {} : { spansFolder: tracing.spansFolder }),
+    ...(tracing.jaeger === undefined ? {} : { jaegerUrl: tracing.jaeger.uiUrl }),
     servers: Object.fromEntries([postgres, nats, redis].map(({ name, description }) => [name, description])),
   });
   parts.onChange(() => writeState(state()));
