@@ -10,8 +10,8 @@ import type { StoredLogStore, StoredLogRow } from './stored-log.store.js';
 export interface CheckLogOptions {
   /** Trees known from outside the database: checkpoints that somebody kept. */
   readonly kept?: readonly KnownTree[];
-  /** The key that must have signed the stored checkpoints; without one their signatures are not checked. */
-  readonly key?: VerifierKey;
+  /** Keys of which one must have signed each stored checkpoint; without any, signatures are not checked. */
+  readonly keys?: readonly VerifierKey[];
   /** Called after each chunk, to report progress or to let others go first. */
   readonly onProgress?: (entries: number) => Promise<void> | void;
   readonly signal?: AbortSignal;
@@ -38,11 +38,11 @@ export class CheckLogCommand {
     this.#log = log;
   }
 
-  async run({ kept = [], key, onProgress, signal }: CheckLogOptions = {}): Promise<CheckLogResult> {
+  async run({ kept = [], keys = [], onProgress, signal }: CheckLogOptions = {}): Promise<CheckLogResult> {
     const database = this.#database;
     const state = await this.#log.state(database);
     const signed = await this.#log.checkpoints(database);
-    const unsigned = signed.filter(({ note, size, root }) => !isWhatItSays(note, { size, root, key }));
+    const unsigned = signed.filter(({ note, size, root }) => !isWhatItSays(note, { size, root, keys }));
     const trees = signed.map(({ size, root }) => ({ size, root, name: `the stored checkpoint of ${size}` }));
     const check = new LogCheck([
       ...kept,
@@ -102,12 +102,12 @@ function columnFaults({ index, bytes, columns }: StoredLogRow): string[] {
 
 function isWhatItSays(
   note: string,
-  { size, root, key }: { size: number; root: Buffer; key: VerifierKey | undefined },
+  { size, root, keys }: { size: number; root: Buffer; keys: readonly VerifierKey[] },
 ): boolean {
   try {
     const parsed = parseCheckpoint(note);
     const isSame = parsed.size === BigInt(size) && parsed.root.equals(root);
-    return isSame && (key === undefined || isSignedBy(parsed, key));
+    return isSame && (keys.length === 0 || keys.some((key) => isSignedBy(parsed, key)));
   } catch {
     return false;
   }

@@ -64,7 +64,7 @@ async function check(sql = ''): Promise<string[]> {
       (await superuser.query(text, [...params])).rows as T[],
   };
   const command = new CheckLogCommand({ database: inside, log: new StoredLogStore() });
-  const { faults } = await command.run({ kept: [kept], key: verifierKeyOf(key.origin, key.privateKey) });
+  const { faults } = await command.run({ kept: [kept], keys: [verifierKeyOf(key.origin, key.privateKey)] });
   await superuser.query('ROLLBACK');
   return faults.map(({ kind, index, detail }) => `${kind} ${index ?? '-'}: ${detail}`);
 }

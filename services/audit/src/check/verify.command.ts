@@ -21,7 +21,8 @@ const usage = `audit-verify: checks the audit log, offline and without trusting 
   audit-verify checkpoint FILE                is the checkpoint well-formed, and signed by --key?
   audit-verify database                       the stored log itself (AUDIT_DB_URL, any role that may read it)
 
-  --key KEY     verifier key (<name>+<id>+<base64>) that must have signed; without it signatures are not checked
+  --key KEY     verifier key (<name>+<id>+<base64>) that must have signed, or one of several after a change of keys;
+                without any, signatures are not checked
   --kept FILE   a checkpoint that was kept earlier and must still hold; may be given several times (export, database)
 
 Exit code: 0 nothing wrong, 2 signature, 3 entry altered or not in the log, 4 histories differ (fork), 5 gap,
@@ -43,7 +44,7 @@ const linesMax = 100;
 class UsageError extends Error {}
 
 interface Options {
-  readonly key: VerifierKey | undefined;
+  readonly keys: readonly VerifierKey[];
   readonly kept: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -71,7 +72,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
     args: [...args],
     allowPositionals: true,
     options: {
-      key: { type: 'string' },
+      key: { type: 'string', multiple: true },
       kept: { type: 'string', multiple: true },
       help: { type: 'boolean', short: 'h' },
     },
@@ -81,7 +82,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
     return 0;
   }
   const options = {
-    key: values.key === undefined ? undefined : parseVerifierKey(values.key),
+    keys: (values.key ?? []).map(parseVerifierKey),
     kept: values.kept ?? [],
     env,
   };
@@ -91,7 +92,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
   for (const { kind, detail } of faults.slice(0, linesMax)) write(`${kind}: ${detail}\n`);
   if (faults.length > linesMax) write(`and ${faults.length - linesMax} more\n`);
   if (faults.length > 0) return Math.min(...faults.map(({ kind }) => exitCodes[kind]));
-  const unsigned = options.key === undefined ? ' (signatures not checked: no --key)' : '';
+  const unsigned = options.keys.length === 0 ? ' (signatures not checked: no --key)' : '';
   write(`ok: ${summary}${unsigned}, ${Math.round(performance.now() - startedAt)} ms\n`);
   return 0;
 }
@@ -99,17 +100,17 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
 type Command = (files: readonly [string, string, string], options: Options) => FileCheck | Promise<FileCheck>;
 
 const commands: Readonly<Record<string, { readonly files: number; readonly run: Command }>> = {
-  proof: { files: 1, run: ([file], { key }) => checkProofFile(readJson(file), key) },
+  proof: { files: 1, run: ([file], { keys }) => checkProofFile(readJson(file), keys) },
   export: { files: 1, run: ([file], options) => checkExport(file, options) },
   consistency: {
     files: 3,
-    run: ([older, newer, file], { key }) =>
-      checkConsistency({ older: readText(older), newer: readText(newer) }, readJson(file), key),
+    run: ([older, newer, file], { keys }) =>
+      checkConsistency({ older: readText(older), newer: readText(newer) }, readJson(file), keys),
   },
   checkpoint: {
     files: 1,
-    run: ([file], { key }) => {
-      const { checkpoint, faults } = readCheckpoint(readText(file), key);
+    run: ([file], { keys }) => {
+      const { checkpoint, faults } = readCheckpoint(readText(file), keys);
       return { faults, summary: `${checkpoint.origin} had ${checkpoint.size} entries` };
     },
   },
@@ -127,7 +128,7 @@ function run(name: string | undefined, files: readonly string[], options: Option
 
 async function checkExport(file: string, options: Options): Promise<FileCheck> {
   const { kept, faults } = readKept(options);
-  const check = new ExportCheck({ key: options.key, kept });
+  const check = new ExportCheck({ keys: options.keys, kept });
   for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
     if (line !== '') check.add(line);
   }
@@ -152,15 +153,15 @@ async function checkDatabase(options: Options): Promise<FileCheck> {
   });
   try {
     const command = new CheckLogCommand({ database, log: new StoredLogStore() });
-    const result = await command.run({ kept, ...(options.key === undefined ? {} : { key: options.key }) });
+    const result = await command.run({ kept, keys: options.keys });
     return { faults: [...faults, ...result.faults], summary: `${result.entries} entries are what was hashed` };
   } finally {
     await database.close();
   }
 }
 
-function readKept({ kept, key }: Options): { kept: KnownTree[]; faults: Fault[] } {
-  const read = kept.map((file) => ({ file, ...readCheckpoint(readText(file), key) }));
+function readKept({ kept, keys }: Options): { kept: KnownTree[]; faults: Fault[] } {
+  const read = kept.map((file) => ({ file, ...readCheckpoint(readText(file), keys) }));
   return {
     kept: read.map(({ file, checkpoint }) => ({
       size: Number(checkpoint.size),

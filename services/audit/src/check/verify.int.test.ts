@@ -69,6 +69,12 @@ beforeAll(async () => {
     ...rows.map(({ index, entry }) => JSON.stringify({ event: JSON.parse(entry.toString()) as object, index })),
     tail,
   ]);
+  write('text.ndjson', [
+    ...rows.map(({ index, entry }) =>
+      JSON.stringify({ index, receivedAt: '2026-01-01T00:00:00.000Z', entry: entry.toString() }),
+    ),
+    tail,
+  ]);
   write('edited.ndjson', [...lines.with(12, lines[12]?.replace('success', 'denied') ?? ''), tail]);
   write('hole.ndjson', [...lines.toSpliced(12, 1), tail]);
   write('cut.ndjson', lines.slice(0, 90));
@@ -98,6 +104,7 @@ describe('audit-verify', () => {
     ['proof', 'proof.json'],
     ['export', 'export.ndjson'],
     ['export', 'reordered.ndjson'],
+    ['export', 'text.ndjson'],
     ['export', 'export.ndjson', '--kept', 'older.txt', '--kept', 'newer.txt'],
     ['consistency', 'older.txt', 'newer.txt', 'consistency.json'],
     ['checkpoint', 'newer.txt'],
