@@ -6,7 +6,10 @@
 import 'reflect-metadata';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { Buffer } from 'node:buffer';
 import net from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
 const self = fileURLToPath(import.meta.url);

@@ -5,6 +5,9 @@ import type { Environment } from '@prime-nest/kit/config';
 import Joi from 'joi';
 
 export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv {
+  readonly METRICS_HOST: string;
+  readonly METRICS_PORT: number;
+  readonly TRACE_URL_TEMPLATE?: string;
   readonly PORT: number;
   readonly HOST: string;
   readonly API_PREFIX: string;
@@ -21,7 +24,7 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
 }
 
 // The gateway answers health on its own port, so that what is probed is what is served.
-const { NODE_ENV, LOG_LEVEL, LOG_PRETTY, SHUTDOWN_TIMEOUT_MS, OTEL_ENABLED } = baseKeys;
+const { NODE_ENV, LOG_LEVEL, LOG_PRETTY, SHUTDOWN_TIMEOUT_MS, OTEL_ENABLED, OTEL_TRACES_PER_SECOND_MAX } = baseKeys;
 
 /** A comma-separated list as an array; each origin in the exact form that browsers send (RFC 6454 §6.2). */
 const originList = Joi.string()
@@ -39,6 +42,20 @@ export const gatewayEnv = Joi.object({
   LOG_PRETTY,
   SHUTDOWN_TIMEOUT_MS,
   OTEL_ENABLED,
+  OTEL_TRACES_PER_SECOND_MAX,
+  METRICS_HOST: Joi.string().default('0.0.0.0').description('Address of the metrics, which are not for the public.'),
+  METRICS_PORT: Joi.number()
+    .integer()
+    .min(0)
+    .max(65_535)
+    .default(9464)
+    .invalid(Joi.ref('PORT', { adjust: (port: number) => (port === 0 ? -1 : port) }))
+    .description('Port of the metrics, never that of the REST API; 0 takes any. Health is there as well.'),
+  TRACE_URL_TEMPLATE: Joi.string()
+    .pattern(/^https?:\/\/\S*\{traceId\}\S*$/)
+    .description(
+      'Where a person sees a trace: an address with `{traceId}` in it. Audit entries then carry a `traceUrl`.',
+    ),
   ...natsKeys,
   PORT: Joi.number().integer().min(0).max(65_535).default(3000).description('Port of the REST API; 0 takes any.'),
   HOST: Joi.string().default('0.0.0.0').description('Address that the REST API listens on.'),
@@ -107,7 +124,18 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     service: 'gateway',
     schema: gatewayEnv,
     env,
-    prefixes: ['RATE_LIMIT_', 'TRUSTED_', 'ALLOWED_', 'TOKEN_', 'REDIS_', 'HTTP_', 'DRAIN_', 'API_'],
+    prefixes: [
+      'RATE_LIMIT_',
+      'TRUSTED_',
+      'ALLOWED_',
+      'TOKEN_',
+      'REDIS_',
+      'HTTP_',
+      'DRAIN_',
+      'API_',
+      'METRICS_',
+      'TRACE_',
+    ],
   });
   return { ...config, ALLOWED_ORIGINS: config.ALLOWED_ORIGINS ?? [] };
 }

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { startHealth } from '@prime-nest/kit/health';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import { buildApp } from './app.js';
@@ -37,6 +38,9 @@ runService({
       await closeServer(nest.getHttpServer());
       await nest.close();
     });
+    // Beside the public port: metrics are for the operator's own machines.
+    const checks = { gateway: () => parts.checks.check() };
+    await startHealth({ host: config.METRICS_HOST, port: config.METRICS_PORT, checks, log, life });
     await nest.listen(config.PORT, config.HOST);
     log.info({ url: await nest.getUrl(), prefix: config.API_PREFIX }, 'http.listening');
   },

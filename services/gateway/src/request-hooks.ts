@@ -1,10 +1,12 @@
-import { AppError } from '@prime-nest/contracts/errors';
+import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
+import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { CorrelationId } from '@prime-nest/contracts/ids';
-import { formatTraceparent } from '@prime-nest/contracts/trace';
+import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
 import type { Clock } from '@prime-nest/kit/clock';
 import { runInContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
+import { attribute } from '@prime-nest/kit/telemetry-names';
 import { startSpan } from '@prime-nest/kit/telemetry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { admit } from './access/access.guard.js';
@@ -18,6 +20,7 @@ import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js'
 import { apiHeaders, documentationHeaders } from './http/security-headers.js';
 import { rateHeaders } from './limits/rate-limit.guard.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
+import { activeRequests, countRequest, mark, rateLimited, serverSpan, verifications } from './telemetry.js';
 
 export interface RequestHooksOptions {
   readonly authenticator: Authenticator;
@@ -65,7 +68,9 @@ export class RequestHooks {
     fastify.decorateRequest('state');
     fastify.addHook('onRequest', (request, reply, done) => {
       this.#begin(request, reply);
-      runInContext(request.state.context, done);
+      const { context, span } = request.state;
+      // Both: ours for logs and calls, OpenTelemetry's for the libraries it instruments.
+      span.run(() => runInContext(context, done));
     });
     fastify.addHook('onRequest', (request, reply) => this.#screen(request, reply));
     fastify.addHook('preParsing', (request, _reply, _payload, done) => {
@@ -93,11 +98,13 @@ export class RequestHooks {
 
   #begin(request: FastifyRequest, reply: FastifyReply): void {
     const route = request.routeOptions?.url;
+    const { method, url } = request;
+    const { name, attributes } = serverSpan({ method, url, route: request.is404 ? undefined : route });
     // A stranger's traceparent is not our parent: it could join us to any trace and decide what gets sampled.
-    const span = startSpan(`${request.method} ${route ?? 'unmatched'}`, {
-      kind: 'server',
-      attributes: { 'http.request.method': request.method, ...(route === undefined ? {} : { 'http.route': route }) },
-    });
+    const stranger = parseTraceparent(headerOf(request.headers.traceparent));
+    const links = stranger === undefined ? [] : [stranger];
+    const span = startSpan(name, { kind: 'server', parent: 'none', attributes, links });
+    activeRequests.inc();
     const userAgent = request.headers['user-agent']?.slice(0, 512);
     const { ip } = this.#address(request);
     const correlationId = correlationIdOf(request.headers['x-correlation-id']);
@@ -145,7 +152,9 @@ export class RequestHooks {
   async #authenticate(request: FastifyRequest): Promise<Authentication> {
     const found = this.#options.authenticator.authenticate(request.raw.rawHeaders, this.#options.clock());
     const authentication = found instanceof Promise ? await found : found;
-    const { principal, failure } = authentication;
+    const { principal, failure, source } = authentication;
+    verifications.inc({ result: failure?.code ?? (source === 'memory' ? 'known' : 'verified') });
+    if (source !== undefined) request.state.span.setAttribute(mark.tokenSource, source);
     if (principal !== undefined && failure === undefined) {
       request.state.context = { ...request.state.context, actor: actorOf(principal) };
     }
@@ -164,6 +173,7 @@ export class RequestHooks {
         ? await limit.consume('address', this.#address(request).key)
         : await limit.consume('principal', principal.id);
     reply.headers(rateHeaders(verdict, windowSeconds));
+    if (!verdict.isAllowed) rateLimited.inc({ lane: principal === undefined ? 'address' : 'principal' });
     if (!verdict.isAllowed)
       throw new AppError('rate_limited', { details: { retryAfterSeconds: verdict.resetSeconds } });
   }
@@ -214,13 +224,16 @@ export class RequestHooks {
     if ((state as unknown) === undefined) return;
     const { context, span, principal, code, startedAtMs } = state;
     const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
-    span.setAttribute('http.response.status_code', status);
+    const route = request.is404 ? undefined : request.routeOptions.url;
+    span.setAttribute(attribute.httpResponseStatusCode, status);
     span.end();
+    activeRequests.dec();
+    countRequest(method, route, { status, ms: performance.now() - startedAtMs });
     runInContext(context, () => {
-      this.#options.log.info(
+      this.#options.log[levelOf(code)](
         {
           method,
-          route: request.is404 ? 'unmatched' : request.routeOptions.url,
+          route: route ?? 'unmatched',
           status,
           ...(code === undefined ? {} : { code }),
           durationMs,
@@ -231,6 +244,17 @@ export class RequestHooks {
       );
     });
   }
+}
+
+/** A caller's mistake is information, a dependency that is away a warning, a mistake of ours an error. */
+function levelOf(code: ErrorCode | undefined): 'info' | 'warn' | 'error' {
+  if (code === undefined) return 'info';
+  const { fault } = errorDefinition(code);
+  return fault === 'bug' ? 'error' : fault === 'transient' ? 'warn' : 'info';
+}
+
+function headerOf(given: string | string[] | undefined): string | undefined {
+  return typeof given === 'string' ? given : undefined;
 }
 
 function correlationIdOf(given: string | string[] | undefined): string {

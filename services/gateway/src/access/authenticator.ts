@@ -23,6 +23,8 @@ export interface AuthenticatorOptions {
 export interface Authentication {
   readonly principal?: Principal;
   readonly failure?: AppError;
+  /** How a good token is known to be good: by its signature now, or from the memory of an earlier check. */
+  readonly source?: 'signature' | 'memory';
 }
 
 /**
@@ -43,7 +45,7 @@ export class Authenticator {
     const { keys, cache } = this.#options;
     if (!keys.isLoaded) return { failure: new AppError('unavailable', { internal: { reason: 'no keys yet' } }) };
     const known = cache.get(compact, now.getTime(), keys.generation);
-    if (known !== undefined) return this.#standing(known, now);
+    if (known !== undefined) return this.#standing(known, 'memory', now);
     const verdict = verifyAccessToken(compact, keys, now, this.#options.policy);
     if ('claims' in verdict) return this.#accept(compact, verdict.claims, now);
     if (verdict.reason === 'unknown_key') return this.#tryAgain(compact, now);
@@ -58,15 +60,19 @@ export class Authenticator {
 
   #accept(compact: string, claims: AccessTokenClaims, now: Date): Authentication {
     this.#options.cache.put(compact, claims, now.getTime(), this.#options.keys.generation);
-    return this.#standing(claims, now);
+    return this.#standing(claims, 'signature', now);
   }
 
-  #standing(claims: AccessTokenClaims, now: Date): Authentication {
+  #standing(claims: AccessTokenClaims, source: 'signature' | 'memory', now: Date): Authentication {
     const { revocations } = this.#options;
-    if (revocations.isRevoked(claims, now.getTime())) return rejected('session_revoked', 'revoked');
+    if (revocations.isRevoked(claims, now.getTime())) return { ...rejected('session_revoked', 'revoked'), source };
     const principal = { id: claims.sub, sessionId: claims.sid };
-    if (revocations.isFresh(now.getTime())) return { principal };
-    return { principal, failure: new AppError('unavailable', { internal: { reason: 'revocations are stale' } }) };
+    if (revocations.isFresh(now.getTime())) return { principal, source };
+    return {
+      principal,
+      source,
+      failure: new AppError('unavailable', { internal: { reason: 'revocations are stale' } }),
+    };
   }
 }
 

@@ -1,7 +1,10 @@
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Check, Decision } from '@prime-nest/contracts/rbac';
+import { startSpan } from '@prime-nest/kit/telemetry';
+import type { Span } from '@prime-nest/kit/telemetry';
 import type { Calls } from '../calls.js';
+import { decisions as decisionTimes, mark } from '../telemetry.js';
 
 export interface Decided {
   readonly decision: Decision;
@@ -13,6 +16,9 @@ interface Waiting {
   readonly context: CallContext;
   readonly resolve: (decided: Decided) => void;
   readonly reject: (error: unknown) => void;
+  readonly startedAtMs: number;
+  /** Only in traces that are recorded: this is the busiest path there is. */
+  readonly span: Span | undefined;
 }
 
 const checksMax = 256;
@@ -20,7 +26,7 @@ const checksMax = 256;
 /**
  * Asks rbac. Checks that come up in the same turn of the event loop travel in one message and are decided at one
  * revision; equal ones are asked once. An error is the error of every check in the message and never a decision. The
- * message carries the context of its first check.
+ * message carries the context of its first recorded check; the spans of the others point there.
  */
 export class DecideCommand {
   readonly #calls: Calls;
@@ -33,7 +39,10 @@ export class DecideCommand {
   run(check: Check, context: CallContext): Promise<Decided> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
-      this.#waiting.push({ check, context, resolve, reject });
+      const { trace } = context;
+      const attributes = { [mark.permission]: check.permission };
+      const span = trace.isSampled ? startSpan('access.decide', { parent: trace, attributes }) : undefined;
+      this.#waiting.push({ check, context, resolve, reject, startedAtMs: performance.now(), span });
     });
   }
 
@@ -44,8 +53,10 @@ export class DecideCommand {
   }
 
   async #ask(batch: readonly Waiting[]): Promise<void> {
-    const [first] = batch;
-    if (first === undefined) return;
+    const carrier = batch.find(({ span }) => span !== undefined) ?? batch[0];
+    if (carrier === undefined) return;
+    const { context, span: carrying } = carrier;
+    const carried = carrying === undefined ? context : { ...context, trace: carrying.trace };
     const checks = new Map<string, { readonly check: Check; readonly place: number }>();
     for (const { check } of batch) {
       const key = `${check.principalId} ${check.permission}`;
@@ -53,19 +64,39 @@ export class DecideCommand {
     }
     try {
       const request = { checks: [...checks.values()].map(({ check }) => check) };
-      const { revision, decisions } = await this.#calls.call('rbac.access.decide.v1', request, first.context);
+      const { revision, decisions } = await this.#calls.call('rbac.access.decide.v1', request, carried);
       if (decisions.length !== checks.size)
         throw new AppError('internal', { internal: { reason: 'decisions missing' } });
-      for (const { check, resolve, reject } of batch) {
+      for (const waiting of batch) {
+        const { check, resolve, reject } = waiting;
         const place = checks.get(`${check.principalId} ${check.permission}`)?.place;
         const decision = place === undefined ? undefined : decisions[place];
+        if (waiting !== carrier && carrying !== undefined) waiting.span?.link(carrying.trace);
+        report(waiting, batch.length, decision === undefined ? undefined : { decision, revision });
         if (decision === undefined) reject(new AppError('internal', { internal: { reason: 'no decision' } }));
         else resolve({ decision, revision });
       }
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      for (const waiting of batch) {
+        waiting.span?.fail(error);
+        report(waiting, batch.length, undefined);
+        waiting.reject(error);
+      }
     }
   }
+}
+
+function report({ span, startedAtMs }: Waiting, batchSize: number, decided: Decided | undefined): void {
+  const effect = decided?.decision.effect ?? 'error';
+  decisionTimes.observe({ effect }, (performance.now() - startedAtMs) / 1000);
+  if (span === undefined) return;
+  span.setAttribute(mark.effect, effect);
+  span.setAttribute(mark.batchSize, batchSize);
+  if (decided !== undefined) {
+    span.setAttribute(mark.revision, decided.revision);
+    if ('reason' in decided.decision) span.setAttribute(mark.reason, decided.decision.reason);
+  }
+  span.end();
 }
 
 /** Resolves only for an explicit allow. A deny throws `forbidden`; whatever is neither throws, and never passes. */

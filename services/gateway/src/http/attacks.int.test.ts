@@ -294,18 +294,15 @@ describe('messages that are hardly HTTP', () => {
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
   });
 
-  test('a request whose head never ends is cut within 10 s, others are served meanwhile', async () => {
-    const startedAt = performance.now();
-    const slow = raw('GET /api/roles HTTP/1.1\r\nHost: x\r\nX-A: ', 15_000);
-    expect((await gateway.fetch('/api/roles', { headers: user.headers })).status).toBe(200);
-    expect([0, 408]).toContain(statusOf(await slow));
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
-  });
-
-  test('a body that never ends is cut within 10 s', async () => {
+  test('a head and a body that never end are cut within 10 s, others are served meanwhile', async () => {
     const startedAt = performance.now();
     const headers = ['Content-Type: application/json', 'Content-Length: 100'];
-    expect([0, 408]).toContain(statusOf(await raw(request('POST /api/roles', headers, '{'), 15_000)));
+    const slow = [
+      raw('GET /api/roles HTTP/1.1\r\nHost: x\r\nX-A: ', 15_000),
+      raw(request('POST /api/roles', headers, '{'), 15_000),
+    ];
+    expect((await gateway.fetch('/api/roles', { headers: user.headers })).status).toBe(200);
+    for (const answer of await Promise.all(slow)) expect([0, 408]).toContain(statusOf(answer));
     expect(performance.now() - startedAt).toBeLessThan(10_500);
   });
 });

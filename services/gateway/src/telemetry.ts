@@ -1,0 +1,67 @@
+import { attribute, httpMethodName, httpSpanName, safePath } from '@prime-nest/kit/telemetry-names';
+import { counter, gauge, histogram } from '@prime-nest/kit/telemetry-metrics';
+
+/** Names of our own in the gateway's spans. Ids of people and what they typed are not among them. */
+export const mark = {
+  tokenSource: 'token.source',
+  effect: 'decision.effect',
+  reason: 'decision.reason',
+  permission: 'decision.permission',
+  revision: 'decision.revision',
+  batchSize: 'decision.batch_size',
+} as const;
+
+export const requests = histogram({
+  name: 'http_server_request_duration_seconds',
+  help: 'Time from the arrival of a request to the end of its answer',
+  labels: ['http_request_method', 'http_route', 'http_response_status_code'],
+});
+
+export const activeRequests = gauge({ name: 'http_server_active_requests', help: 'Requests being served' });
+
+export const verifications = counter({
+  name: 'prime_nest_token_verifications_total',
+  help: 'Access tokens presented, by result: known (verified before), verified, or the error code',
+  labels: ['result'],
+});
+
+export const decisions = histogram({
+  name: 'prime_nest_decision_duration_seconds',
+  help: 'Time until a check was decided, by effect: allow, deny, or error when it was not decided',
+  labels: ['effect'],
+});
+
+export const rateLimited = counter({
+  name: 'prime_nest_rate_limited_total',
+  help: 'Requests refused by a rate limit, by lane',
+  labels: ['lane'],
+});
+
+export interface Incoming {
+  readonly method: string;
+  readonly url: string;
+  readonly route: string | undefined;
+}
+
+/** Name and attributes of the server span of a request (OpenTelemetry HTTP conventions). */
+export function serverSpan({ method, url, route }: Incoming) {
+  return {
+    name: httpSpanName(method, route),
+    attributes: {
+      [attribute.httpRequestMethod]: httpMethodName(method),
+      [attribute.urlPath]: safePath(url, route),
+      [attribute.urlScheme]: 'http',
+      ...(route === undefined ? {} : { [attribute.httpRoute]: route }),
+    },
+  };
+}
+
+/** Counts a finished request. Addresses that no route knows share one label. */
+export function countRequest(method: string, route: string | undefined, answer: { status: number; ms: number }): void {
+  const labels = {
+    http_request_method: httpMethodName(method),
+    http_route: route ?? 'unmatched',
+    http_response_status_code: answer.status,
+  };
+  requests.observe(labels, answer.ms / 1000);
+}
