@@ -6,5 +6,6 @@ for role in identity identity-owner rbac rbac-owner audit audit-owner; do
   export "$(echo "$role" | tr 'a-z-' 'A-Z_')_DB_PASSWORD=$(cat "$role-password")"
 done
 PGPASSWORD=$(cat superuser-password)
-export PGPASSWORD PGSSLMODE=verify-full PGSSLROOTCERT=/run/prime-nest/ca.crt
-exec psql --no-psqlrc --quiet -h postgres -U postgres -d postgres -f /etc/prime-nest/roles.sql
+: "${PGHOST:=postgres}" "${PGUSER:=postgres}"
+export PGHOST PGUSER PGPASSWORD PGSSLMODE=verify-full PGSSLROOTCERT=/run/prime-nest/ca.crt
+exec psql --no-psqlrc --quiet -d postgres -f /etc/prime-nest/roles.sql

@@ -3,6 +3,7 @@
 # with the superuser's password from POSTGRES_PASSWORD_FILE, and the server does not run as root.
 set -eu
 if [ "$(id -u)" = 0 ]; then
+  install -d -o postgres -m 3775 /var/run/postgresql
   mkdir -p "$PGDATA" && chown -R postgres "$(dirname "$PGDATA")" && chmod 700 "$PGDATA"
   exec gosu postgres "$0" "$@"
 fi
