@@ -14,7 +14,7 @@ import { JwksHttp } from './routes/jwks.http.js';
 import { PermissionsHttp } from './routes/permissions.http.js';
 import { RolesHttp } from './routes/roles.http.js';
 import { UsersHttp } from './routes/users.http.js';
-import { CALLS, CHECKS, KEYS, REVOCATION_FEED } from './tokens.js';
+import { CALLS, CHECKS, KEYS, REVOCATION_FEED, TRACE_URL_TEMPLATE } from './tokens.js';
 
 /** What the routes need from outside. */
 export interface RouteParts {
@@ -22,6 +22,8 @@ export interface RouteParts {
   readonly keys: KeySet;
   readonly revocationFeed: Pick<RevocationFeed, 'catchUp'>;
   readonly checks: Pick<GatewayChecks, 'readiness'>;
+  /** Where a person sees a trace, with `{traceId}` in it. */
+  readonly traceUrlTemplate?: string | undefined;
 }
 
 export const controllers = [
@@ -52,6 +54,7 @@ export class GatewayModule {
         { provide: KEYS, useValue: parts.keys },
         { provide: REVOCATION_FEED, useValue: parts.revocationFeed },
         { provide: CHECKS, useValue: parts.checks },
+        { provide: TRACE_URL_TEMPLATE, useValue: parts.traceUrlTemplate },
       ],
     };
   }

@@ -41,12 +41,6 @@ export class GatewayChecks {
     };
   }
 
-  /** Throws, naming what fails, unless this gateway is ready. */
-  async check(): Promise<void> {
-    const { status, failing } = await this.readiness();
-    if (status !== 'ready') throw new Error(`${status}: ${failing.join(', ')}`);
-  }
-
   async readiness(): Promise<Readiness> {
     const degraded = this.#options.limit.isDegraded ? ['redis'] : [];
     if (this.#options.isDraining()) return { status: 'draining', failing: [], degraded };

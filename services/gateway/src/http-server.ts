@@ -78,11 +78,13 @@ export function createHttpAdapter({
 }
 
 const settleMs = 200;
+/** Longer than any call's deadline: what is still open then waits for its client, not for us. */
+const finishMsMax = 6_000;
 
 /**
  * Stops listening and resolves when every connection has ended. HTTP's own close would first cut connections that
  * look idle, among them those whose request has been sent and not yet been read: these get a moment to be read and
- * are answered. Bounded by the request timeout, and by whoever waits for the process.
+ * are answered. Clients that do not take their answer are cut off after 6 s.
  */
 export async function closeServer(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => {
@@ -92,7 +94,11 @@ export async function closeServer(server: Server): Promise<void> {
   });
   await wait(settleMs);
   server.closeIdleConnections();
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+  }, finishMsMax);
   await closed;
+  clearTimeout(cut);
 }
 
 const jsonDetails: Readonly<Record<JsonProblem, string | undefined>> = {

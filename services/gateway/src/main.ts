@@ -39,8 +39,11 @@ runService({
       await nest.close();
     });
     // Beside the public port: metrics are for the operator's own machines.
-    const checks = { gateway: () => parts.checks.check() };
-    await startHealth({ host: config.METRICS_HOST, port: config.METRICS_PORT, checks, log, life });
+    const ready = async () => {
+      const { status, failing } = await parts.checks.readiness();
+      if (status !== 'ready') throw new Error(`${status}: ${failing.join(', ')}`);
+    };
+    await startHealth({ host: config.METRICS_HOST, port: config.METRICS_PORT, checks: { ready }, log, life });
     await nest.listen(config.PORT, config.HOST);
     log.info({ url: await nest.getUrl(), prefix: config.API_PREFIX }, 'http.listening');
   },

@@ -32,6 +32,7 @@ export interface PartsOptions {
     | 'RATE_LIMIT_ANONYMOUS_MAX'
     | 'RATE_LIMIT_PRINCIPAL_MAX'
     | 'RATE_LIMIT_WINDOW_SECONDS'
+    | 'TRACE_URL_TEMPLATE'
   >;
   readonly connection: NatsConnection;
   readonly log: Logger;
@@ -71,6 +72,7 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     keys,
     revocationFeed,
     checks: new GatewayChecks({ connection, keyFeed, revocationFeed, limit, log, isDraining }),
+    traceUrlTemplate: config.TRACE_URL_TEMPLATE,
     authenticator,
     limit,
     clock,

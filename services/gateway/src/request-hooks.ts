@@ -221,7 +221,8 @@ export class RequestHooks {
 
   end(request: FastifyRequest, status: number): void {
     const { state, method } = request;
-    if ((state as unknown) === undefined) return;
+    if ((state as unknown) === undefined || state.isEnded === true) return;
+    state.isEnded = true;
     const { context, span, principal, code, startedAtMs } = state;
     const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
     const route = request.is404 ? undefined : request.routeOptions.url;

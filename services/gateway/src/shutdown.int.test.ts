@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { Agent, get } from 'node:http';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@prime-nest/testkit/eventually';
@@ -101,6 +102,21 @@ describe('a gateway that is told to stop', () => {
     expect(await started.exited).toBe(0);
     agent.destroy();
     expect(new Set(outcomes)).toEqual(new Set(['answered']));
+  });
+
+  test('does not wait for a client that never takes its answer', async () => {
+    const started = start({ DRAIN_DELAY_MS: '0' });
+    const port = await portOf(started);
+    const socket = connect(port, '127.0.0.1');
+    socket.pause();
+    socket.on('error', () => undefined);
+    const line = 'GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n';
+    socket.write(line.repeat(20));
+    // It has been served up to where it stopped reading.
+    await eventually(() => started.lines.some((text) => text.includes('http.served')));
+    started.child.kill('SIGTERM');
+    expect(await started.exited).toBe(0);
+    socket.destroy();
   });
 
   test('twice exits at once', async () => {

@@ -3,3 +3,5 @@ export const CALLS = Symbol('Calls');
 export const KEYS = Symbol('KeySet');
 export const REVOCATION_FEED = Symbol('RevocationFeed');
 export const CHECKS = Symbol('GatewayChecks');
+/** A string or undefined. */
+export const TRACE_URL_TEMPLATE = Symbol('TraceUrlTemplate');

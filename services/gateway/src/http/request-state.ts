@@ -13,6 +13,8 @@ export interface RequestState {
   principal?: Principal;
   /** The access that has been proven for this request. */
   admittedFor?: RouteAccess;
+  /** It has been counted and logged, once. */
+  isEnded?: boolean;
   /** The code of the problem it was answered with. */
   code?: ErrorCode;
 }

@@ -9,20 +9,24 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { exportLines } from '../audit/export-log.command.js';
 import { parseTilePath, proofText, wantsText } from '../audit/proof-format.js';
+import { linked } from '../audit/trace-url.js';
+import type { LinkedEntry } from '../audit/trace-url.js';
 import { Public, Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
 import { Context } from '../http/parameters.decorator.js';
 import { queryInteger } from '../http/query.js';
-import { CALLS } from '../tokens.js';
+import { CALLS, TRACE_URL_TEMPLATE } from '../tokens.js';
 import * as sample from './samples.js';
 
 const EventQuery = EventFilter.extend({
   limit: queryInteger({ min: 1, max: 200, preset: 50 }),
   cursor: z.string().min(1).max(64).optional(),
 });
-const EventPage = auditRpc['audit.event.search.v1'].response.meta({ id: 'EventPage' });
-const Entry = LogEntry.meta({ id: 'LogEntry' });
+const Entry = LogEntry.extend({
+  traceUrl: z.string().optional().meta({ description: 'Where a person sees the trace, when that is configured.' }),
+}).meta({ id: 'LogEntry' });
+const EventPage = auditRpc['audit.event.search.v1'].response.extend({ data: z.array(Entry) }).meta({ id: 'EventPage' });
 const Proof = auditRpc['audit.event.proof.v1'].response.meta({ id: 'InclusionProof' });
 const Checkpoint = auditRpc['audit.checkpoint.get.v1'].response.meta({ id: 'Checkpoint' });
 const Consistency = auditRpc['audit.checkpoint.consistency.v1'].response.meta({ id: 'ConsistencyProof' });
@@ -45,7 +49,10 @@ const rootHash = 'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=';
 @ApiTags('audit')
 @Controller('audit')
 export class AuditHttp {
-  constructor(@Inject(CALLS) private readonly calls: Calls) {}
+  constructor(
+    @Inject(CALLS) private readonly calls: Calls,
+    @Inject(TRACE_URL_TEMPLATE) private readonly traceUrlTemplate: string | undefined,
+  ) {}
 
   @Get('events')
   @Requires('audit:view')
@@ -56,11 +63,12 @@ export class AuditHttp {
     response: EventPage,
     example: { data: [sample.logEntry], nextCursor: null },
   })
-  search(
+  async search(
     @Query({ schema: EventQuery }) query: z.output<typeof EventQuery>,
     @Context() context: CallContext,
-  ): Promise<z.output<typeof EventPage>> {
-    return this.calls.call('audit.event.search.v1', query, context);
+  ): Promise<{ data: LinkedEntry[]; nextCursor: string | null }> {
+    const { data, nextCursor } = await this.calls.call('audit.event.search.v1', query, context);
+    return { data: data.map((entry) => linked(entry, this.traceUrlTemplate)), nextCursor };
   }
 
   @Get('events/:id')
@@ -71,8 +79,8 @@ export class AuditHttp {
     example: sample.logEntry,
     errors: ['not_found'],
   })
-  get(@Param('id', { schema: Id }) id: string, @Context() context: CallContext): Promise<LogEntry> {
-    return this.calls.call('audit.event.get.v1', { id }, context);
+  async get(@Param('id', { schema: Id }) id: string, @Context() context: CallContext): Promise<LinkedEntry> {
+    return linked(await this.calls.call('audit.event.get.v1', { id }, context), this.traceUrlTemplate);
   }
 
   @Get('events/:id/proof')
