@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { SpanExporter } from '@opentelemetry/sdk-trace';
-import { SafeExporter } from './telemetry-exporter.js';
+import { SafeExporter, querySummary } from './telemetry-exporter.js';
 import { TracesPerSecond } from './telemetry-sampler.js';
 
 describe('a span on its way out', () => {
@@ -51,5 +51,24 @@ describe('traces per second', () => {
     expect(taken(1_000)).toBe(1);
     now += 60_000;
     expect(taken(1_000)).toBe(5);
+  });
+});
+
+describe('the summary of a statement', () => {
+  test('names what it does, and to which table', () => {
+    const cases: [string, string][] = [
+      ['SELECT id, name FROM thing WHERE id = $1', 'SELECT thing'],
+      ['INSERT INTO "thing" (id) VALUES ($1)', 'INSERT thing'],
+      ['WITH input AS (SELECT $1::int AS n) INSERT INTO lane AS l (n) SELECT n FROM input', 'INSERT lane'],
+      ['UPDATE thing SET name = $2 WHERE id = $1', 'UPDATE thing'],
+      ['SELECT a FROM thing FOR UPDATE', 'SELECT thing'],
+      ['DELETE FROM thing', 'DELETE thing'],
+      ['START  TRANSACTION ISOLATION LEVEL SERIALIZABLE', 'START TRANSACTION'],
+      ['COMMIT', 'COMMIT'],
+      ['SELECT 1', 'SELECT'],
+      ["SELECT set_config('x', $1, true)", 'SELECT'],
+    ];
+    for (const [text, summary] of cases) expect(querySummary(text)).toBe(summary);
+    expect(querySummary(undefined)).toBeUndefined();
   });
 });

@@ -1,6 +1,7 @@
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
-import { counter } from './telemetry-metrics.js';
 import { maskText } from './redact.js';
+import { counter } from './telemetry-metrics.js';
+import { attribute } from './telemetry-names.js';
 
 type Attributes = ReadableSpan['attributes'];
 /** What sdk-trace calls an exporter; its result type lives in a package that is not a dependency of ours. */
@@ -49,8 +50,13 @@ const errorCode = /^[a-z_]{1,64}$/;
 export function safeSpan(span: ReadableSpan): ReadableSpan {
   const { status } = span;
   const message = status.message !== undefined && errorCode.test(status.message) ? { message: status.message } : {};
+  const attributes = safeAttributes(span.attributes);
+  const summary = querySummary(span.attributes[attribute.dbQueryText]);
+  if (summary !== undefined) attributes[attribute.dbQuerySummary] = summary;
   return Object.create(span, {
-    attributes: { value: safeAttributes(span.attributes), enumerable: true },
+    // Drivers' spans are all called the same; the conventions name them by what the statement does, and to what.
+    name: { value: summary ?? span.name, enumerable: true },
+    attributes: { value: attributes, enumerable: true },
     status: { value: { code: status.code, ...message }, enumerable: true },
     events: {
       value: span.events.map((event) => ({ ...event, attributes: safeAttributes(event.attributes ?? {}) })),
@@ -68,4 +74,16 @@ function safeAttributes(attributes: Attributes): Attributes {
     result[key] = typeof value === 'string' ? maskText(value) : value;
   }
   return result;
+}
+
+/** `SELECT invoice`: the first verb that touches a table, and that table; the statement's own first words without one. */
+export function querySummary(text: unknown): string | undefined {
+  if (typeof text !== 'string') return undefined;
+  const write =
+    /\b(INSERT)\s+INTO\s+"?([\w.]+)|\b(UPDATE)\s+"?([\w.]+)"?\s+(?:AS\s+\w+\s+|\w+\s+)?SET\b|\b(DELETE)\s+FROM\s+"?([\w.]+)/i;
+  const found = write.exec(text) ?? /\b(SELECT)\b[\s\S]*?\bFROM\s+"?([a-z_][\w.]*)/i.exec(text);
+  const [verb, target] = (found ?? []).slice(1).filter((part) => part !== undefined);
+  if (verb !== undefined && target !== undefined) return `${verb.toUpperCase()} ${target}`;
+  const words = /^\s*([a-z]+(?:\s+transaction)?)/i.exec(text)?.[1];
+  return words?.toUpperCase().replaceAll(/\s+/g, ' ');
 }

@@ -15,6 +15,9 @@ export const attribute = {
   rpcMethod: 'rpc.method',
   rpcStatusCode: 'rpc.status_code',
 
+  dbQueryText: 'db.query.text',
+  dbQuerySummary: 'db.query.summary',
+
   messagingSystem: 'messaging.system',
   messagingOperationName: 'messaging.operation.name',
   messagingOperationType: 'messaging.operation.type',

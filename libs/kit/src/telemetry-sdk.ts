@@ -26,6 +26,8 @@ export function startSdk(): void {
   env.OTEL_NODE_ENABLED_INSTRUMENTATIONS ??= instrumented.join(',');
   // The process detector would export the command line.
   env.OTEL_NODE_RESOURCE_DETECTORS ??= 'env,host';
+  // A statement of a page's length tells no more than its beginning.
+  env.OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT ??= '2048';
   const perSecond = Number(env.OTEL_TRACES_PER_SECOND_MAX ?? 0);
   register({ include: [...instrumented, 'pg-pool'] });
   new NodeSDK({

@@ -56,8 +56,6 @@ export function drawTrace(spans: readonly KeptSpan[], { colour, width = 140 }: D
 
 /** What a person wants first: the name, the result, and our own remarks; not what the conventions demand. */
 function labelOf({ name, kind, attributes, isError }: KeptSpan): string {
-  const statement = attributes['db.query.text'] ?? attributes['db.statement'];
-  const title = typeof statement === 'string' && name.startsWith('pg.') ? oneLine(statement) : name;
   const side = kind === 'client' && attributes['rpc.method'] !== undefined ? ' (call)' : '';
   const result = attributes['http.response.status_code'] ?? attributes['rpc.status_code'];
   const failure = attributes['error.type'];
@@ -65,7 +63,7 @@ function labelOf({ name, kind, attributes, isError }: KeptSpan): string {
     .filter(([key]) => !conventional.test(key))
     .map(([key, value]) => `${key}=${String(value)}`);
   return [
-    `${title}${side}`,
+    `${name}${side}`,
     ...(result === undefined ? [] : [String(result)]),
     ...(failure !== undefined && failure !== result
       ? [String(failure)]
@@ -86,11 +84,6 @@ function barOf(span: KeptSpan, startUs: number, totalUs: number): string {
 
 function milliseconds(us: number): string {
   return `${(us / 1000).toFixed(us < 100_000 ? 2 : 0)} ms`;
-}
-
-function oneLine(text: string): string {
-  const short = text.replaceAll(/\s+/g, ' ').trim();
-  return short.length > 64 ? `${short.slice(0, 63)}…` : short;
 }
 
 function painter(colour: boolean): { red: (text: string) => string } {

@@ -2,6 +2,7 @@ import type { Effect } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
 import { type Clocks, clockRateErrorMax } from './lease.js';
+import { barrierTimes, fenced as fencedMembers } from '../telemetry.js';
 import { readAcked, readLiveMembers } from './member.store.js';
 
 /** The members that may decide without asking, each with the moment (monotonic clock) from which it cannot any more. */
@@ -75,6 +76,8 @@ export class Barrier {
       }
     }
     const barrierMs = Math.round((clocks.monoMs() - startedAt) * 100) / 100;
+    barrierTimes.observe(barrierMs / 1000);
+    if (fenced.length > 0) fencedMembers.inc(fenced.length);
     const fields = { revision, barrierMs, acked: acked.length, fenced: fenced.length };
     if (fenced.length > 0) log.warn({ ...fields, members: fenced }, 'policy.effective_after_fencing');
     else log.info(fields, 'policy.effective');

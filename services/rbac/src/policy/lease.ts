@@ -44,6 +44,11 @@ export class Lease {
     return this.leftMs(now) > 0;
   }
 
+  /** Since the renewal that it counts from; undefined while there is none. */
+  ageMs(now: Moment): number | undefined {
+    return this.#sent === undefined ? undefined : now.monoMs - this.#sent.monoMs;
+  }
+
   leftMs(now: Moment): number {
     if (this.#sent === undefined) return 0;
     const monoAge = now.monoMs - this.#sent.monoMs;

@@ -4,6 +4,8 @@ import type { EventDraft } from '@prime-nest/contracts/events';
 import type { Effect, PermissionName } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { annotate, inSpan } from '@prime-nest/kit/telemetry';
+import { mark } from '../telemetry.js';
 import type { Barrier, LiveMembers } from './barrier.command.js';
 import { applyDelta } from './compile.js';
 import { decide } from './decide.js';
@@ -92,11 +94,22 @@ export class Mutator {
   async run<T>(mutation: Mutation<T>): Promise<Mutated<T>> {
     try {
       const { result, after, live } = await this.#inTurn(() => this.#commit(mutation));
-      return { result, effect: await this.#barrier.wait(after.revision, live) };
+      annotate({ [mark.operation]: mutation.op, [mark.changedTo]: after.revision });
+      return { result, effect: await this.#wait(after.revision, live) };
     } catch (error) {
       if (error instanceof DryRun) return error.outcome as Mutated<T>;
       throw error;
     }
+  }
+
+  #wait(revision: number, live: LiveMembers): Promise<Effect> {
+    const attributes = { [mark.waitedFor]: revision, [mark.live]: live.size };
+    return inSpan('policy.barrier', { attributes }, async (span) => {
+      const effect = await this.#barrier.wait(revision, live);
+      span.setAttribute(mark.acked, effect.acked.length);
+      span.setAttribute(mark.fenced, effect.fenced.length);
+      return effect;
+    });
   }
 
   /** One at a time in this process: they would only queue for the lock in the database, each with a connection. */

@@ -5,8 +5,9 @@ import { Barrier } from './barrier.command.js';
 import type { Fleet } from './fleet.consumer.js';
 import type { Guarantee } from './guarantee.js';
 import { Heartbeat } from './heartbeat.job.js';
-import { type Clocks, Lease } from './lease.js';
+import { type Clocks, Lease, momentOf } from './lease.js';
 import { Mutator } from './mutate.command.js';
+import { leaseAge, leaseLeft, revision as heldRevision } from '../telemetry.js';
 import { Replica } from './replica.store.js';
 
 export interface PolicyParts {
@@ -50,6 +51,9 @@ export function createPolicy(parts: PolicyParts): Policy {
     barrier.noteApplied(memberId, revision);
     fleet.tellApplied(memberId, revision);
   });
+  leaseAge.from(() => seconds(lease.ageMs(momentOf(clocks))));
+  leaseLeft.from(() => seconds(lease.leftMs(momentOf(clocks))));
+  heldRevision.from(() => replica.snapshot.revision);
   return {
     replica,
     heartbeat,
@@ -69,6 +73,10 @@ export function createPolicy(parts: PolicyParts): Policy {
       await heartbeat.stop();
     },
   };
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : ms / 1000;
 }
 
 /**
