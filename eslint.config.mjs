@@ -103,6 +103,7 @@ export default tseslint.config(
     languageOptions: {
       globals: {
         AbortSignal: 'readonly',
+        Buffer: 'readonly',
         URL: 'readonly',
         console: 'readonly',
         fetch: 'readonly',

@@ -13,13 +13,13 @@ export interface EventuallyOptions {
 export async function eventually<T>(
   attempt: () => T | Promise<T>,
   { deadlineMs = 10_000, intervalMs = 20 }: EventuallyOptions = {},
-): Promise<T> {
+): Promise<Exclude<T, false>> {
   const end = performance.now() + deadlineMs;
   for (;;) {
     let failure: unknown;
     try {
       const value = await attempt();
-      if (value !== false) return value;
+      if (value !== false) return value as Exclude<T, false>;
       failure = new Error(`the condition was still false after ${deadlineMs} ms`);
     } catch (error) {
       failure = error;
