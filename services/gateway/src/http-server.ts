@@ -78,6 +78,7 @@ export function createHttpAdapter({
 }
 
 const settleMs = 200;
+const idleEveryMs = 50;
 /** Longer than any call's deadline: what is still open then waits for its client, not for us. */
 const finishMsMax = 6_000;
 
@@ -93,11 +94,15 @@ export async function closeServer(server: Server): Promise<void> {
     });
   });
   await wait(settleMs);
-  server.closeIdleConnections();
+  // Again and again: an answer that ends now leaves a connection that is idle only from now on.
+  const idle = setInterval(() => {
+    server.closeIdleConnections();
+  }, idleEveryMs);
   const cut = setTimeout(() => {
     server.closeAllConnections();
   }, finishMsMax);
   await closed;
+  clearInterval(idle);
   clearTimeout(cut);
 }
 

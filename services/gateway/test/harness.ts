@@ -16,6 +16,7 @@ import { startTestRedis } from '@prime-nest/testkit/redis';
 import type { TestRedis } from '@prime-nest/testkit/redis';
 import { buildApp } from '../src/app.js';
 import type { App, AppParts } from '../src/app.js';
+import { closeServer } from '../src/http-server.js';
 import { createParts } from '../src/parts.js';
 import { Peers } from './peers.js';
 import { audience, goodClaims, issuer, newSigningKey, signToken } from './tokens.js';
@@ -162,6 +163,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     port: Number(new URL(url).port),
     fetch: (path: string, init?: RequestInit) => fetch(`${url}${path}`, init),
     stop: async () => {
+      await closeServer(app.nest.getHttpServer());
       await app.nest.close();
       await release();
     },
