@@ -12,7 +12,11 @@ const checks = {
   'a request without a token is refused': async () => (await ask('/api/users')).status === 401,
   'identity answers a wrong sign-in': async () => {
     const body = JSON.stringify({ email: 'nobody@example.com', password: 'not a password of anybody' });
-    const answer = await ask('/api/auth/login', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    const answer = await ask('/api/auth/login', {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
     return [401, 429].includes(answer.status);
   },
   'the log has a signed checkpoint': async () => (await ask('/api/audit/checkpoint')).status === 200,

@@ -50,6 +50,7 @@ function misspelt(objects, modules) {
   writeFileSync(path.join(folder, 'objects.ts'), lines.join('\n'));
   writeFileSync(path.join(folder, 'package.json'), '{"type":"module"}');
   const options = [
+    '--ignoreConfig',
     '--noEmit',
     '--strict',
     '--skipLibCheck',
