@@ -30,6 +30,8 @@ export interface SpanOptions {
    * `none` begins a new trace whatever is current.
    */
   readonly parent?: TraceContext | 'none';
+  /** When it began, if that is over: for work that turned out to be worth a span only at its end. */
+  readonly startedAt?: Date;
   /** Other positions this one has to do with; those of traces that nobody records are left out. */
   readonly links?: readonly TraceContext[];
 }
@@ -52,7 +54,7 @@ export interface Span {
  * one, ids are made here by the W3C rules, so a trace id joins logs, calls and events in either case.
  */
 export function startSpan(name: string, options: SpanOptions = {}): Span {
-  const { kind = 'internal', attributes, parent, links = [] } = options;
+  const { kind = 'internal', attributes, parent, startedAt, links = [] } = options;
   const above = parent === 'none' ? undefined : (parent ?? currentContext()?.trace);
   const base = parent === 'none' ? ROOT_CONTEXT : above === undefined ? active.active() : remote(above);
   const span = tracer.startSpan(
@@ -60,6 +62,7 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
     {
       kind: kinds[kind],
       ...(attributes === undefined ? {} : { attributes }),
+      ...(startedAt === undefined ? {} : { startTime: startedAt }),
       ...(links.length === 0 ? {} : { links: links.filter(({ isSampled }) => isSampled).map(asLink) }),
     },
     base,

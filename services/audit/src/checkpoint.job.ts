@@ -1,6 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Logger } from '@prime-nest/kit/log';
+import { startSpan } from '@prime-nest/kit/telemetry';
 import type { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
+import { checkpoints, mark } from './telemetry.js';
 
 export interface CheckpointJobOptions {
   readonly sign: SignCheckpointCommand;
@@ -40,14 +42,19 @@ export class CheckpointJob {
   async #sign(): Promise<void> {
     const { sign, log, isLeader } = this.#options;
     if (!isLeader()) return;
+    const startedAt = new Date();
     try {
       const outcome = await sign.run();
+      if ('refused' in outcome) checkpoints.inc({ outcome: 'refused' });
       if ('refused' in outcome) log.error({ ...outcome.refused }, 'checkpoint.refused');
       if ('signed' in outcome) {
         const { treeSize, root } = outcome.signed;
+        checkpoints.inc({ outcome: 'signed' });
+        startSpan('audit.checkpoint', { parent: 'none', startedAt, attributes: { [mark.treeSize]: treeSize } }).end();
         log.debug({ treeSize, root: root.toString('base64') }, 'checkpoint.signed');
       }
     } catch (error) {
+      checkpoints.inc({ outcome: 'failed' });
       log.warn({ err: error }, 'checkpoint.failed');
     }
   }

@@ -4,13 +4,16 @@ import { auditConsumer } from '@prime-nest/contracts/bus';
 import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
 import { parseTraceparent } from '@prime-nest/contracts/trace';
 import type { Logger } from '@prime-nest/kit/log';
-import { startSpan } from '@prime-nest/kit/telemetry';
+import { publisherHeader } from '@prime-nest/kit/outbox/publish';
+import { attribute, messageAttributes, messageSpanName } from '@prime-nest/kit/telemetry-names';
+import { inSpan, startSpan } from '@prime-nest/kit/telemetry';
 import type { Span } from '@prime-nest/kit/telemetry';
 import type { AppendCommand, Appended } from './log/append.command.js';
 import { readMessage } from './log/message.js';
 import type { Message } from './log/message.js';
 import type { SequencerLock } from './log/sequencer-lock.store.js';
 import { Pull } from './pull.consumer.js';
+import { mark, parkedEvents, recorded as recordedEvents, recordingDelay } from './telemetry.js';
 import type { Taken } from './pull.consumer.js';
 
 export interface IngestOptions {
@@ -70,6 +73,15 @@ export class IngestConsumer {
       throw new Error(`the consumer ${auditConsumer}: ${info.error.description ?? 'not available'}`);
   }
 
+  /** Messages in the stream that are not settled yet: waiting, or delivered and not acknowledged. */
+  async pending(): Promise<number> {
+    const subject = `$JS.API.CONSUMER.INFO.${eventStream}.${auditConsumer}`;
+    const { num_pending: waiting = 0, num_ack_pending: delivered = 0 } = (
+      await this.#options.connection.request(subject, '', { timeout: 900 })
+    ).json<{ num_pending?: number; num_ack_pending?: number }>();
+    return waiting + delivered;
+  }
+
   async #run(): Promise<void> {
     const { lock, log } = this.#options;
     while (!this.#isStopping()) {
@@ -104,7 +116,7 @@ export class IngestConsumer {
     const deliveries = messages.map(readDelivery);
     for (let attempt = 0; ; attempt++) {
       try {
-        const appended = await append.run(deliveries);
+        const appended = await inBatchSpan(deliveries, () => append.run(deliveries));
         // A crash here: the messages come again, and are found in the log.
         this.#settle(appended);
         if (appended.recorded.length > 0) onAppended?.(appended.treeSize);
@@ -135,19 +147,22 @@ export class IngestConsumer {
       };
       if (verdict.kind === 'append') log.info(fields, 'event.recorded');
       else log.error({ ...fields, subject: message.subject, reason: verdict.reason }, 'event.quarantined');
-      span.setAttribute('audit.index', index);
+      recordedEvents.inc({ kind: verdict.kind === 'append' ? 'entry' : 'quarantined' });
+      recordingDelay.observe(Math.max(0, entry.receivedAt.getTime() - Date.parse(entry.event.occurredAt)) / 1000);
+      span.setAttribute(mark.index, index);
       span.end();
     }
     for (const { message, span } of duplicates) {
       message.ack();
-      span.setAttribute('audit.outcome', 'duplicate');
+      span.setAttribute(mark.outcome, 'duplicate');
       span.end();
     }
     for (const { message, span } of parked) {
       message.giveBack(parkMs);
-      span.setAttribute('audit.outcome', 'parked');
+      span.setAttribute(mark.outcome, 'parked');
       span.end();
     }
+    parkedEvents.set(parked.length);
     const [gap] = parked;
     if (gap !== undefined) log.warn({ source: gap.source, ...gap.place, parked: parked.length }, 'ingest.gap');
     log.debug(
@@ -179,9 +194,40 @@ function readDelivery(message: Taken): Delivery {
     traceparent,
     correlationId: headers?.get(eventHeaders.correlationId) ?? '',
   });
-  const attributes = { 'messaging.system': 'nats', 'messaging.destination.name': subject };
-  const span = startSpan('audit.ingest', { kind: 'consumer', attributes, ...(parent === undefined ? {} : { parent }) });
+  const description = {
+    operation: 'process' as const,
+    subject,
+    messageId: 'event' in read.reading ? read.reading.event.id : undefined,
+    conversationId: headers?.get(eventHeaders.correlationId),
+    bodyBytes: message.data.length,
+    consumer: auditConsumer,
+  };
+  const publisher = parseTraceparent(headers?.get(publisherHeader));
+  // Below the place where the event was written, not below the relay: that one is linked.
+  const span = startSpan(messageSpanName(description), {
+    kind: 'consumer',
+    parent: parent ?? 'none',
+    attributes: messageAttributes(description),
+    links: publisher === undefined ? [] : [publisher],
+  });
   return { ...read, message, span };
+}
+
+/**
+ * The span of one transaction for the whole batch. A message that came alone has it below its own; several share one
+ * in a trace of its own, linked both ways, because a span has one parent. Nothing where no message is recorded.
+ */
+function inBatchSpan<T>(deliveries: readonly Delivery[], append: () => Promise<T>): Promise<T> {
+  const traced = deliveries.filter(({ span }) => span.trace.isSampled);
+  const [first] = traced;
+  if (first === undefined) return append();
+  const attributes = { [attribute.messagingBatchMessageCount]: deliveries.length };
+  if (deliveries.length === 1) return inSpan('audit.append', { parent: first.span.trace, attributes }, append);
+  const links = traced.map(({ span }) => span.trace);
+  return inSpan('audit.append', { parent: 'none', attributes, links }, ({ trace }) => {
+    for (const { span } of traced) span.link(trace);
+    return append();
+  });
 }
 
 /** To be delivered again soon, to whoever sequences then. */

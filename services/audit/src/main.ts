@@ -25,6 +25,7 @@ import { CheckpointStore } from './proof/checkpoint.store.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
 import { SignedStateStore } from './proof/signed-state.store.js';
 import { EntryStore } from './search/entry.store.js';
+import { checkpointAge, logSize, sequencerLeading, sequencerPending } from './telemetry.js';
 
 const service = 'audit';
 
@@ -95,6 +96,10 @@ runService({
       intervalMs: config.AUDIT_CHECK_INTERVAL_SECONDS * 1_000,
       isLeader: () => lock.isHeld,
     });
+    sequencerPending.from(() => ingest.pending());
+    sequencerLeading.from(() => (lock.isHeld ? 1 : 0));
+    logSize.from(async () => (await checkpoints.coverage(database)).entries);
+    checkpointAge.from(async () => (await checkpoints.coverage(database)).uncoveredSeconds);
     ingest.start();
     signer.start();
     checker.start();

@@ -16,6 +16,7 @@ import type { GatewayConfig } from './config.js';
 import { withCircuits } from './calls.js';
 import { GatewayChecks } from './health-checks.js';
 import { RateLimit } from './limits/rate-limit.guard.js';
+import { revocationsAge } from './telemetry.js';
 
 /** How long the gateway trusts what it knows about revocations without hearing that it is complete. */
 export const revocationBoundMs = 5_000;
@@ -51,6 +52,7 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
   const calls = withCircuits(createBusClient({ connection, contracts: rpc, log }), log);
   const keys = new KeySet();
   const revocations = new RevocationSet(revocationBoundMs);
+  revocationsAge.from(() => revocations.ageMs(clock().getTime()) / 1000);
   const keyFeed = new KeyFeed({ connection, calls, keys, clock, log });
   const revocationFeed = new RevocationFeed({ connection, calls, revocations, clock, log });
   const limit = new RateLimit({

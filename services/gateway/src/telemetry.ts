@@ -1,5 +1,5 @@
 import { attribute, httpMethodName, httpSpanName, safePath } from '@prime-nest/kit/telemetry-names';
-import { counter, gauge, histogram } from '@prime-nest/kit/telemetry-metrics';
+import { counter, gauge, histogram, observed } from '@prime-nest/kit/telemetry-metrics';
 
 /** Names of our own in the gateway's spans. Ids of people and what they typed are not among them. */
 export const mark = {
@@ -35,6 +35,11 @@ export const rateLimited = counter({
   name: 'prime_nest_rate_limited_total',
   help: 'Requests refused by a rate limit, by lane',
   labels: ['lane'],
+});
+
+export const revocationsAge = observed({
+  name: 'prime_nest_revocations_age_seconds',
+  help: 'Time since everything that was revoked was known here; past the bound guarded routes answer 503',
 });
 
 export interface Incoming {

@@ -32,6 +32,17 @@ export class CheckpointStore {
     return row === undefined ? undefined : readRow(row);
   }
 
+  /** Entries in the log, and the seconds since the oldest one that no checkpoint covers was received; 0 without one. */
+  async coverage(tx: Queryable): Promise<{ readonly entries: number; readonly uncoveredSeconds: number }> {
+    const [row] = await tx.query<{ entries: string; seconds: string | null }>(
+      `SELECT s.tree_size::text AS entries,
+              (SELECT extract(epoch FROM clock_timestamp() - e.received_at)::text FROM event e
+                WHERE e.log_index = (SELECT COALESCE(max(tree_size), 0) FROM checkpoint)) AS seconds
+         FROM log_state s`,
+    );
+    return { entries: Number(row?.entries ?? 0), uncoveredSeconds: Math.max(0, Number(row?.seconds ?? 0)) };
+  }
+
   /** Adds a checkpoint. A size is signed once: another one for it is a unique violation. */
   async insert(tx: Tx, { treeSize, root, frontier, note, signedAt }: StoredCheckpoint): Promise<void> {
     await tx.query('INSERT INTO checkpoint (tree_size, root, frontier, note, signed_at) VALUES ($1, $2, $3, $4, $5)', [

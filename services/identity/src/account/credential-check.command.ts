@@ -3,6 +3,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { lockouts } from '../telemetry.js';
 import { Turns } from '../turns.js';
 import { sourceLane, secondsUntil, type Lane, type LockoutPolicy } from './lockout.js';
 import { chargeLanes, refundCharges, type Charge } from './lockout.store.js';
@@ -80,6 +81,7 @@ export class CredentialCheck {
   /** Records a failed attempt, and the lock if it was the one that locked. */
   async recordFailure(charges: readonly Charge[], failure: Failure): Promise<void> {
     await this.#parts.database.transaction((tx) => this.#recordFailure(tx, charges, failure));
+    for (const { lane, lockedUntil } of charges) if (lockedUntil !== null) lockouts.inc({ lane: lane.kind });
   }
 
   async #recordFailure(

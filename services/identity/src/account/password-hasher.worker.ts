@@ -1,8 +1,10 @@
 import { AppError } from '@prime-nest/contracts/errors';
+import { inSpan } from '@prime-nest/kit/telemetry';
 import { Piscina } from 'piscina';
+import { hashQueue, hashWait, mark } from '../telemetry.js';
 import { hashParameters } from './password-hash.js';
 import { normalizePassword } from './password-rules.js';
-import type { HashJob, VerifyJob } from './password.worker.js';
+import type { HashJob, VerifyJob, Worked } from './password.worker.js';
 
 /** Hashing and comparing of passwords. Both throw `overloaded` at once instead of queueing without bound. */
 export interface PasswordHasher {
@@ -27,19 +29,27 @@ export interface HasherOptions {
 export function createPasswordHasher({ threads, queueMax }: HasherOptions): PasswordHasher {
   // Tests run the sources, and Node strips the types of the worker by itself.
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const pool = new Piscina<HashJob | VerifyJob, string | boolean>({
+  const pool = new Piscina<HashJob | VerifyJob, Worked<string | boolean>>({
     filename: new URL(`./password.worker.${extension}`, import.meta.url).href,
     minThreads: threads,
     maxThreads: threads,
     maxQueue: queueMax,
   });
+  hashQueue.from(() => pool.queueSize);
   const assertCapacity = () => {
     if (pool.queueSize >= queueMax) throw overloaded();
   };
   const run = async (name: 'hash' | 'verify', job: HashJob | VerifyJob) => {
     assertCapacity();
     try {
-      return await pool.run(job, { name });
+      return await inSpan(`password.${name}`, {}, async (span) => {
+        const startedAt = performance.now();
+        const { result, tookMs } = await pool.run(job, { name });
+        const waitedMs = Math.max(0, performance.now() - startedAt - tookMs);
+        hashWait.observe(waitedMs / 1000);
+        span.setAttribute(mark.hashWaitMs, Math.round(waitedMs * 100) / 100);
+        return result;
+      });
     } catch (error) {
       if (error instanceof Error && error.message === 'Task queue is at limit') throw overloaded(error);
       throw error;

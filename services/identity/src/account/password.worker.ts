@@ -16,10 +16,22 @@ export interface VerifyJob {
   readonly hash: string;
 }
 
-export function hash({ password, parameters }: HashJob): string {
-  return hashSync(password, parameters);
+/** What came out, and how long this thread worked on it: the rest of the time the job waited. */
+export interface Worked<T> {
+  readonly result: T;
+  readonly tookMs: number;
 }
 
-export function verify({ password, hash }: VerifyJob): boolean {
-  return verifySync(hash, password);
+export function hash({ password, parameters }: HashJob): Worked<string> {
+  return timed(() => hashSync(password, parameters));
+}
+
+export function verify({ password, hash }: VerifyJob): Worked<boolean> {
+  return timed(() => verifySync(hash, password));
+}
+
+function timed<T>(work: () => T): Worked<T> {
+  const startedAt = performance.now();
+  const result = work();
+  return { result, tookMs: performance.now() - startedAt };
 }

@@ -6,6 +6,8 @@ import type { Database, Tx } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import { annotate } from '@prime-nest/kit/telemetry';
+import { mark, reuses, rotations } from '../telemetry.js';
 import { Turns } from '../turns.js';
 import type { Envelope } from '../signing/envelope.js';
 import type { EndSessions } from './end-sessions.command.js';
@@ -95,12 +97,14 @@ export class Refresh {
     let outcome = await this.#redeem(presented);
     // Whoever held the row rolled back; once more is enough, or the database is in trouble.
     if (outcome.kind === 'again') outcome = await this.#redeem(presented);
+    rotations.inc({ outcome: outcome.kind });
     switch (outcome.kind) {
       case 'redeemed':
         return issuer.issue({ ...outcome.session, sessionId: token.sessionId, sessionKey, tokenId: newId(), now });
       case 'again':
         throw new AppError('unavailable', { internal: { reason: 'the session kept changing hands' } });
       case 'reuse':
+        reuses.inc({ age: outcome.age });
         log.warn({ sessionId: token.sessionId, age: outcome.age }, 'session.reuse_detected');
         throw new AppError('invalid_grant');
       case 'refused':
@@ -122,6 +126,7 @@ export class Refresh {
         redemption,
       });
       if (session === undefined) return this.#judge(tx, presented);
+      annotate({ [mark.rotation]: 'rotated' });
       const byOwner = actingAs(session.accountId, presented);
       const after = { generation: session.generation };
       await outbox.append(
@@ -150,6 +155,7 @@ export class Refresh {
       now,
       reuseWindowSeconds: this.#parts.reuseWindowSeconds,
     });
+    annotate({ [mark.rotation]: standing.kind });
     switch (standing.kind) {
       case 'repeat':
         return { kind: 'redeemed', session };
