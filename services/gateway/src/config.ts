@@ -130,7 +130,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       'ALLOWED_',
       'TOKEN_',
       'REDIS_',
-      'HTTP_',
+      'HTTP_MAX_',
       'DRAIN_',
       'API_',
       'METRICS_',
