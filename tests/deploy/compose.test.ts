@@ -23,7 +23,8 @@ describe('the compose file', () => {
   });
 
   test('puts on a network only who needs it', () => {
-    expect(members('database')).toEqual(['postgres', ...databaseServices, ...jobsOfDatabase].sort());
+    const tools = ['backup', 'restore'];
+    expect(members('database')).toEqual(['postgres', ...databaseServices, ...jobsOfDatabase, ...tools].sort());
     expect(members('bus')).toEqual(['nats', 'gateway', ...databaseServices, 'streams'].sort());
     expect(members('cache')).toEqual(['gateway', 'redis']);
     expect(members('edge')).toEqual(['gateway', 'jaeger']);
@@ -43,7 +44,7 @@ describe('the compose file', () => {
       }
     }
     expect(Object.fromEntries(readers)).toEqual({
-      roles: ['roles'],
+      roles: ['roles', 'backup', 'restore'],
       provisioner: ['streams'],
       bus: ['nats'],
       database: ['postgres'],

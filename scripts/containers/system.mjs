@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { baseImages, findEngine, root, run } from './engine.mjs';
+
+export const services = ['gateway', 'identity', 'rbac', 'audit'];
+
+/** The compose file as a system of its own: own project, own ports, nothing left behind after `down`. */
+export async function composeSystem() {
+  const { docker, compose } = findEngine();
+  const project = `prime-nest-check-${process.pid}`;
+  const [port, jaegerPort] = [await freePort(), await freePort()];
+  const env = {
+    ...baseImages(docker),
+    COMPOSE_PROJECT_NAME: project,
+    PORT: String(port),
+    JAEGER_UI_PORT: String(jaegerPort),
+    RATE_LIMIT_ANONYMOUS_MAX: '100000',
+    RATE_LIMIT_PRINCIPAL_MAX: '100000',
+    OTEL_BSP_SCHEDULE_DELAY: '500',
+  };
+  // The classic builder works with every client; BuildKit needs a plug-in that is not always there.
+  if (compose.length === 1) env.DOCKER_BUILDKIT = '0';
+  const [program, ...first] = compose;
+  const composed = (...args) => run(program, [...first, ...args], { env, quiet: true, timeout: 1_500_000 });
+  const container = (service) => composed('ps', '--quiet', service).trim().split('\n')[0];
+  const home = mkdtempSync(path.join(tmpdir(), 'prime-nest-containers-'));
+  const followers = [];
+
+  return {
+    docker: (...args) => run(docker, args, { quiet: true }),
+    compose: composed,
+    container,
+    project,
+    home,
+    images: env,
+    gatewayUrl: `http://127.0.0.1:${port}`,
+    jaegerUrl: `http://127.0.0.1:${jaegerPort}`,
+    /** Address and password of the first administrator. */
+    administrator() {
+      const [email, password] = composed('run', '--rm', 'administrator').trim().split(/\s+/).slice(-2);
+      return { email, password };
+    },
+    /** What tools find a running system by, with each service's log beside it. */
+    writeState({ email, password }) {
+      const logs = path.join(home, 'logs');
+      mkdirSync(logs, { recursive: true });
+      writeFileSync(path.join(home, 'admin-password'), password);
+      const state = {
+        gatewayUrl: this.gatewayUrl,
+        adminEmail: email,
+        adminPasswordFile: path.join(home, 'admin-password'),
+      };
+      writeFileSync(path.join(home, 'state.json'), JSON.stringify(state));
+      for (const service of services) {
+        const follower = spawn(docker, ['logs', '--follow', container(service)], {
+          stdio: ['ignore', 'pipe', 'ignore'],
+        });
+        follower.stdout.pipe(createWriteStream(path.join(logs, `${service}.log`)));
+        followers.push(follower);
+      }
+    },
+    down() {
+      for (const follower of followers) follower.kill();
+      composed('down', '--volumes', '--remove-orphans', '--timeout', '20');
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Repeats until it holds; throws what was last wrong after the deadline. */
+export async function eventually(attempt, deadlineMs = 60_000) {
+  const until = Date.now() + deadlineMs;
+  for (;;) {
+    try {
+      const found = await attempt();
+      if (found) return found;
+      if (Date.now() > until) throw new Error('did not come true in time');
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+export const script = (file, ...args) => run(process.execPath, [path.join(root, file), ...args], { quiet: true });
