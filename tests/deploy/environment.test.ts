@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readAuditConfig } from '@prime-nest/audit/config';
+import { readGatewayConfig } from '@prime-nest/gateway/config';
+import { readIdentityConfig, readIdentityStorageConfig } from '@prime-nest/identity/config';
+import { readRbacConfig, readRbacStorageConfig } from '@prime-nest/rbac/config';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { composeFile, composeServices } from './compose.js';
+import { at, entries, list, manifestsOf, text, variants, workloads } from './manifests.js';
+import type { Json, Manifest, Workload } from './manifests.js';
+
+type Env = Record<string, string>;
+let folder: string;
+
+const pem = {
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+};
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'prime-nest-environment-'));
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048, ...pem } as never) as unknown as Env;
+  const ed25519 = generateKeyPairSync('ed25519', pem as never) as unknown as Env;
+  const url = 'postgres://role:test-only@postgres:5432/prime_nest';
+  const secrets: Env = {
+    'nats-password': 'test-only',
+    'ca.crt': 'test-only',
+    'db-url': url,
+    'db-migration-url': url,
+    'private-key': rsa['privateKey'] ?? '',
+    'public-key': rsa['publicKey'] ?? '',
+    'signing-key': ed25519['privateKey'] ?? '',
+    'key-encryption-key': randomBytes(32).toString('base64'),
+    password: 'a password of the test',
+  };
+  for (const [name, value] of Object.entries(secrets)) writeFileSync(path.join(folder, name), value);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Where containers find their secrets, the test has its own. */
+const here = (env: Env): Env =>
+  Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, value.replace(/^\/run\/prime-nest(-owner)?(?=\/)/, folder)]),
+  );
+
+const readers: Record<string, (env: Env) => unknown> = {
+  gateway: readGatewayConfig,
+  identity: readIdentityConfig,
+  rbac: readRbacConfig,
+  audit: readAuditConfig,
+  'migrate-identity': readIdentityStorageConfig,
+  'migrate-rbac': readRbacStorageConfig,
+  'migrate-audit': readAuditConfig,
+  'seed-identity': readIdentityStorageConfig,
+  'seed-rbac': readRbacStorageConfig,
+};
+
+function clusterEnv(all: readonly Manifest[], { containers }: Workload): Env {
+  const [container] = containers;
+  const maps = list(at(container, 'envFrom')).map((from) => text(at(from, 'configMapRef', 'name')));
+  const plain = maps.flatMap((name) =>
+    entries(
+      at(
+        all.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === name),
+        'data',
+      ),
+    ),
+  );
+  const own = list(at(container, 'env')).map((variable): [string, Json] => [
+    text(at(variable, 'name')),
+    at(variable, 'value') ?? 'redis://:test-only@redis:6379',
+  ]);
+  return here(Object.fromEntries([...plain, ...own].map(([name, value]) => [name, text(value)])));
+}
+
+describe.each(variants)('what %s gives to the services', (variant) => {
+  const all = manifestsOf(variant);
+  const configured = workloads(all).filter(({ component }) => component in readers);
+
+  test.each(configured.map((workload) => [workload.component, workload] as const))(
+    'is accepted by %s',
+    (component, one) => {
+      const config = readers[component]?.(clusterEnv(all, one));
+      expect(config).toMatchObject({ NODE_ENV: 'production' });
+    },
+  );
+
+  test('covers every service and job', () => {
+    expect(configured.length).toBeGreaterThanOrEqual(Object.keys(readers).length - 1);
+  });
+});
+
+describe('what the compose file gives', () => {
+  const known = composeServices(composeFile()).filter(([name]) => name in readers);
+
+  test.each(known)('is accepted by %s', (name, service) => {
+    const env = Object.fromEntries(
+      entries(at(service, 'environment')).map(([key, value]) => [key, String(value as string)]),
+    );
+    // The gateway reads it from a file of its own.
+    const config = readers[name]?.(here(name === 'gateway' ? { ...env, REDIS_URL: 'redis://redis:6379' } : env));
+    expect(config).toMatchObject({ NODE_ENV: 'production' });
+  });
+});
+
+test('a variable that no service knows would be found (control)', () => {
+  const all = manifestsOf('production');
+  const rbac = workloads(all).find(({ component }) => component === 'rbac') as Workload;
+  expect(() => readRbacConfig({ ...clusterEnv(all, rbac), RBAC_LEASE: '3' })).toThrow(/RBAC_LEASE/);
+});
