@@ -66,6 +66,8 @@ describe('the summary of a statement', () => {
       ['START  TRANSACTION ISOLATION LEVEL SERIALIZABLE', 'START TRANSACTION'],
       ['COMMIT', 'COMMIT'],
       ['SELECT 1', 'SELECT'],
+      ['SELECT revision, extract(epoch FROM clock_timestamp()) AS now FROM state', 'SELECT state'],
+      ['SELECT extract(epoch FROM clock_timestamp())', 'SELECT'],
       ["SELECT set_config('x', $1, true)", 'SELECT'],
     ];
     for (const [text, summary] of cases) expect(querySummary(text)).toBe(summary);

@@ -15,6 +15,7 @@ const spansExported = counter({
   name: 'telemetry_spans_total',
   help: 'Spans handed to the collector, by whether it took them',
   labels: ['outcome'],
+  known: [{ outcome: 'exported' }, { outcome: 'failed' }],
 });
 
 /**
@@ -77,8 +78,10 @@ function safeAttributes(attributes: Attributes): Attributes {
 }
 
 /** `SELECT invoice`: the first verb that touches a table, and that table; the statement's own first words without one. */
-export function querySummary(text: unknown): string | undefined {
-  if (typeof text !== 'string') return undefined;
+export function querySummary(statement: unknown): string | undefined {
+  if (typeof statement !== 'string') return undefined;
+  // `extract(epoch FROM now())` reads from no table.
+  const text = statement.replaceAll(/\bextract\s*\(\s*\w+\s+FROM\b/gi, 'extract(');
   const write =
     /\b(INSERT)\s+INTO\s+"?([\w.]+)|\b(UPDATE)\s+"?([\w.]+)"?\s+(?:AS\s+\w+\s+|\w+\s+)?SET\b|\b(DELETE)\s+FROM\s+"?([\w.]+)/i;
   const found = write.exec(text) ?? /\b(SELECT)\b[\s\S]*?\bFROM\s+"?([a-z_][\w.]*)/i.exec(text);

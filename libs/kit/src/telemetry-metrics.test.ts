@@ -17,10 +17,13 @@ describe('a metric', () => {
 
   test('is exported with its kind, help, service and value', async () => {
     startMetrics('test');
-    const made = counter({ name: 'test_things_total', help: 'Things', labels: ['kind'] });
+    const made = counter({ name: 'test_things_total', help: 'Things', labels: ['kind'], known: [{ kind: 'b' }] });
     made.inc({ kind: 'a' }, 2);
     expect((await renderMetrics()).body).toContain('# TYPE test_things_total counter');
-    expect(await linesOf('test_things_total')).toEqual(['test_things_total{kind="a",service="test"} 2']);
+    expect(await linesOf('test_things_total')).toEqual([
+      'test_things_total{kind="b",service="test"} 0',
+      'test_things_total{kind="a",service="test"} 2',
+    ]);
   });
 
   test('that is read on demand shows nothing rather than an old value when it cannot be read', async () => {

@@ -18,8 +18,16 @@ export interface MetricOptions<L extends string> {
   readonly labels?: readonly L[];
 }
 
-export function counter<L extends string = never>({ name, help, labels = [] }: MetricOptions<L>): Counter<L> {
-  return new Counter({ name: checked(name, labels), help, labelNames: labels, registers: [registry] });
+/** `known` are label values that are exported from the start with 0: the first one counted is then seen as a rise. */
+export function counter<L extends string = never>({
+  name,
+  help,
+  labels = [],
+  known = [],
+}: MetricOptions<L> & { readonly known?: readonly Readonly<Record<L, string>>[] }): Counter<L> {
+  const made = new Counter({ name: checked(name, labels), help, labelNames: labels, registers: [registry] });
+  for (const values of known) made.inc(values, 0);
+  return made;
 }
 
 export function gauge<L extends string = never>({ name, help, labels = [] }: MetricOptions<L>): Gauge<L> {

@@ -11,6 +11,7 @@ export const recorded = counter({
   name: 'prime_nest_audit_recorded_total',
   help: 'Events that became entries, and messages put into quarantine',
   labels: ['kind'],
+  known: [{ kind: 'entry' }, { kind: 'quarantined' }],
 });
 
 export const recordingDelay = histogram({
@@ -45,4 +46,5 @@ export const checkpoints = counter({
   name: 'prime_nest_checkpoints_total',
   help: 'Attempts to sign the log, by outcome: signed, refused (the log contradicts itself), failed',
   labels: ['outcome'],
+  known: [{ outcome: 'signed' }, { outcome: 'refused' }, { outcome: 'failed' }],
 });

@@ -35,6 +35,7 @@ export const rateLimited = counter({
   name: 'prime_nest_rate_limited_total',
   help: 'Requests refused by a rate limit, by lane',
   labels: ['lane'],
+  known: [{ lane: 'address' }, { lane: 'principal' }],
 });
 
 export const revocationsAge = observed({

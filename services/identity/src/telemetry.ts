@@ -20,6 +20,7 @@ export const lockouts = counter({
   name: 'prime_nest_lockouts_total',
   help: 'Lanes locked after too many failed sign-ins, by kind of lane',
   labels: ['lane'],
+  known: [{ lane: 'stranger' }, { lane: 'device' }, { lane: 'reauth' }, { lane: 'source' }],
 });
 
 export const rotations = counter({
@@ -32,4 +33,5 @@ export const reuses = counter({
   name: 'prime_nest_reuse_incidents_total',
   help: 'Sessions ended because a superseded refresh token was presented, by its age',
   labels: ['age'],
+  known: [{ age: 'recent' }, { age: 'stale' }],
 });

@@ -18,6 +18,7 @@ export const decisions = counter({
   name: 'prime_nest_decisions_total',
   help: 'Checks decided, by effect',
   labels: ['effect'],
+  known: [{ effect: 'allow' }, { effect: 'deny' }],
 });
 
 export const barrierTimes = histogram({

@@ -57,6 +57,8 @@ async function start(source: Source, options: StartPostgresOptions, env: Env): P
   if (isNew && dataDir !== options.dataDir) await rm(dataDir, { recursive: true, force: true });
   await initialise(source, dataDir, password, options.fast);
   const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=300'];
+  // The server's own log would quote the values of a refused row.
+  settings.push('log_error_verbosity=terse');
   if (options.fast) settings.push('fsync=off', 'synchronous_commit=off', 'full_page_writes=off');
   const url = (port: number): string => `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`;
   const { child, port, busy } = await launch({
