@@ -124,11 +124,18 @@ spec:
           volumeMounts:
             - { name: secrets, mountPath: /run/prime-nest, readOnly: true }
             - { name: tmp, mountPath: /tmp }
+            {{- with $own.signedStateClaim }}
+            - { name: state, mountPath: /state }
+            {{- end }}
       volumes:
         - name: secrets
           secret: { secretName: {{ $own.existingSecret }}, defaultMode: 0440 }
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
+        {{- with $own.signedStateClaim }}
+        - name: state
+          persistentVolumeClaim: { claimName: {{ . }} }
+        {{- end }}
 {{- if and $own.pdb.enabled (include "pn.isReplicated" $own) }}
 ---
 apiVersion: policy/v1

@@ -70,6 +70,9 @@ capabilities: { drop: [ALL] }
 {{- end }}
 {{- if eq .service "audit" }}
 - { name: AUDIT_SIGNING_KEY_FILE, value: /run/prime-nest/signing-key }
+{{- if .root.Values.audit.signedStateClaim }}
+- { name: AUDIT_SIGNED_STATE_FILE, value: /state/last-checkpoint }
+{{- end }}
 {{- end }}
 {{- end -}}
 
