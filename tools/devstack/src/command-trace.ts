@@ -54,10 +54,9 @@ export async function traceCommand({ env, traceId, isJson }: TraceCommand): Prom
 function listTraces(spans: readonly KeptSpan[]): number {
   const traces = new Map<string, KeptSpan[]>();
   for (const span of spans) traces.set(span.traceId, [...(traces.get(span.traceId) ?? []), span]);
+  // Requests only: relays, checkpoints and batches have traces of their own, which a request's points to.
   const roots = [...traces.values()].flatMap((trace) =>
-    treesOf(trace)
-      .slice(0, 1)
-      .map(({ span }) => ({ span, trace })),
+    treesOf(trace).flatMap(({ span }) => (span.kind === 'server' ? [{ span, trace }] : [])),
   );
   const newest = roots.toSorted((a, b) => b.span.startUs - a.span.startUs).slice(0, listed);
   if (newest.length === 0) {
