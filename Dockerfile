@@ -30,7 +30,8 @@ FROM manifests AS production
 ARG SERVICE
 RUN test -n "${SERVICE}" || { echo 'build with --build-arg SERVICE=gateway|identity|rbac|audit'; exit 1; } \
  && npm ci --ignore-scripts --no-audit --no-fund --omit=dev -w "services/${SERVICE}" \
- && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
+ && rm -rf node_modules/typescript node_modules/.bin \
+ && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.test.*js' \) -delete
 COPY --from=build /app/libs libs
 COPY --from=build /app/services services
 COPY deploy/image image

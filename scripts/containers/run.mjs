@@ -68,7 +68,7 @@ async function checkImages(system) {
 
 async function checkSystem(system) {
   const administrator = system.administrator();
-  const { call } = client(system);
+  const { call, logIn } = client(system);
   await check('only the gateway and the trace pages are published, on this machine alone', () => {
     const ids = system.docker('ps', '--quiet', '--filter', `label=com.docker.compose.project=${system.project}`);
     const ports = ids
@@ -172,7 +172,12 @@ async function checkSystem(system) {
       system.docker('start', system.container(part));
       const since = Date.now();
       await isReady(system);
-      await eventually(async () => (await client(system).logIn(administrator)).access_token);
+      // One request through every service: signed in, decided, read from the log.
+      await eventually(async () => {
+        const token = (await logIn(administrator)).access_token;
+        const answers = [await call('GET', '/api/users', { token }), await call('GET', '/api/audit/events', { token })];
+        return answers.every(({ status }) => status === 200);
+      });
       return `${((Date.now() - since) / 1000).toFixed(1)} s`;
     });
   }

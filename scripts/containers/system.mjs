@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -55,10 +55,9 @@ export async function composeSystem() {
       };
       writeFileSync(path.join(home, 'state.json'), JSON.stringify(state));
       for (const service of services) {
-        const follower = spawn(docker, ['logs', '--follow', container(service)], {
-          stdio: ['ignore', 'pipe', 'ignore'],
-        });
-        follower.stdout.pipe(createWriteStream(path.join(logs, `${service}.log`)));
+        // Straight into the file: checks that wait for another process keep this one from copying.
+        const log = openSync(path.join(logs, `${service}.log`), 'a');
+        const follower = spawn(docker, ['logs', '--follow', container(service)], { stdio: ['ignore', log, 'ignore'] });
         followers.push(follower);
       }
     },
