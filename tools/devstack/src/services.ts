@@ -1,5 +1,7 @@
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { ServiceUrls } from './bootstrap.js';
+import { repositoryRoot } from './folders.js';
 import type { Env } from './folders.js';
 import type { DatabaseService } from './roles-sql.js';
 import type { Secrets } from './secrets.js';
@@ -91,12 +93,15 @@ export function portEnv(service: ServiceName, { port, metricsPort }: ServicePort
     : { HEALTH_HOST: '127.0.0.1', HEALTH_PORT: String(port) };
 }
 
+/** By its address, not its name: services may be kept outside the repository (DEVSTACK_SERVICES). */
+const preload = pathToFileURL(path.join(repositoryRoot, 'libs/kit/dist/telemetry-register.js')).href;
+
 /** How Node is called for one of a service's programs; tracing has to be loaded before the program. */
 export function nodeArguments(folder: string, program: 'main' | 'migrate' | 'seed', env: Env): string[] {
   const tracing = env['OTEL_ENABLED'] === 'true' && program === 'main';
   return [
     '--enable-source-maps',
-    ...(tracing ? ['--import', '@prime-nest/kit/telemetry-register'] : []),
+    ...(tracing ? ['--import', preload] : []),
     path.join(folder, 'dist', `${program}.js`),
   ];
 }
