@@ -30,7 +30,7 @@ SELECT pg_export_snapshot() AS snapshot \gset
 \o rows.txt
 \i :digest
 \o checkpoint.txt
-SELECT note FROM audit.checkpoint ORDER BY tree_size DESC LIMIT 1;
+SELECT rtrim(note, E'\n') FROM audit.checkpoint ORDER BY tree_size DESC LIMIT 1;
 \o
 COMMIT;
 SQL

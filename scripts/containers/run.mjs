@@ -18,9 +18,11 @@ async function check(name, attempt) {
     console.log(`ok      ${name}${typeof detail === 'string' ? `  (${detail})` : ''}`);
   } catch (error) {
     failed += 1;
-    console.log(`FAILED  ${name}\n        ${error.message.replaceAll('\n', '\n        ')}`);
+    console.log(`FAILED  ${name}\n        ${why(error).replaceAll('\n', '\n        ')}`);
   }
 }
+
+const why = (error) => (error.cause ? `${error.message}: ${error.cause.message}` : error.message);
 
 async function main() {
   const system = await composeSystem();
@@ -60,7 +62,7 @@ async function checkImages(system) {
       return `user ${built.Config.User}, ${Math.round(built.Size / 1e6)} MB`;
     });
     await check(`${service}: no compiler, no package manager, no other service`, () => {
-      const look = `ls /app/services; for p in npm npx yarn gcc cc make tsc git curl; do command -v $p && exit 1; done; find /app -name '*.test.*' -o -name typescript -o -name jest | grep -q . && exit 1; exit 0`;
+      const look = `ls /app/services; for p in npm npx yarn gcc cc make tsc git curl; do command -v $p && exit 1; done; find /app -name '*.test.*' -o -name '*.ts' -o -path '*/node_modules/typescript' -o -path '*/node_modules/jest' | grep -q . && exit 1; exit 0`;
       return system.docker('exec', image.Id, 'sh', '-c', look).trim() === service;
     });
   }
