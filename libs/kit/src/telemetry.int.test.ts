@@ -15,15 +15,22 @@ interface ExportedSpan {
   readonly name: string;
 }
 interface Export {
-  readonly resourceSpans: { readonly scopeSpans: { readonly spans: ExportedSpan[] }[] }[];
+  readonly resourceSpans: {
+    readonly resource: {
+      readonly attributes: { readonly key: string; readonly value: { readonly stringValue?: string } }[];
+    };
+    readonly scopeSpans: { readonly spans: ExportedSpan[] }[];
+  }[];
 }
 
 const received: ExportedSpan[] = [];
+let resource: Record<string, string | undefined> = {};
 const collector = createServer((request, response) => {
   let body = '';
   request.on('data', (chunk: Buffer) => (body += chunk.toString()));
   request.on('end', () => {
     const { resourceSpans } = JSON.parse(body) as Export;
+    for (const { key, value } of resourceSpans[0]?.resource.attributes ?? []) resource[key] = value.stringValue;
     received.push(...resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)));
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
   });
@@ -56,6 +63,20 @@ describe('tracing', () => {
       traceId,
       parentSpanId: trace.spanId,
     });
+  });
+
+  test('says which process a span is from, and the operator has the last word on it', async () => {
+    resource = {};
+    await run({ OTEL_ENABLED: 'true', NODE_ENV: 'test', OTEL_RESOURCE_ATTRIBUTES: 'service.version=9,zone=b' });
+    expect(resource).toMatchObject({
+      'service.namespace': 'prime-nest',
+      'service.version': '9',
+      'deployment.environment.name': 'test',
+      zone: 'b',
+    });
+    expect(resource['service.name']).not.toBe('');
+    expect(resource['service.instance.id']).toMatch(/^[0-9a-f-]{36}$/);
+    expect(resource).not.toHaveProperty('process.command_args');
   });
 
   test('follows the sampling decision of whoever started the trace, and the standard variables for its own', async () => {

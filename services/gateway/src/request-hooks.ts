@@ -3,7 +3,7 @@ import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { CorrelationId } from '@prime-nest/contracts/ids';
 import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
 import type { Clock } from '@prime-nest/kit/clock';
-import { runInContext } from '@prime-nest/kit/context';
+import { newTrace, runInContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import { attribute } from '@prime-nest/kit/telemetry-names';
@@ -103,7 +103,9 @@ export class RequestHooks {
     // A stranger's traceparent is not our parent: it could join us to any trace and decide what gets sampled.
     const stranger = parseTraceparent(headerOf(request.headers.traceparent));
     const links = stranger === undefined ? [] : [stranger];
-    const span = startSpan(name, { kind: 'server', parent: 'none', attributes, links });
+    // Probes ask every few seconds and tell nothing: their traces are not recorded.
+    const parent = route?.startsWith('/health/') === true ? newTrace() : 'none';
+    const span = startSpan(name, { kind: 'server', parent, attributes, links });
     activeRequests.inc();
     const userAgent = request.headers['user-agent']?.slice(0, 512);
     const { ip } = this.#address(request);
