@@ -60,7 +60,9 @@ async function load(url, token, forSeconds) {
       const options = { agent, headers: { authorization: `Bearer ${token}` } };
       const request = http.get(`${url}/api/features?limit=5`, options, (response) => {
         response.resume();
-        response.on('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(`${response.statusCode}`))));
+        response.on('end', () =>
+          response.statusCode === 200 ? resolve() : reject(new Error(`${response.statusCode}`)),
+        );
       });
       request.on('error', reject);
     });
