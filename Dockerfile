@@ -1,5 +1,5 @@
 # One image per service: docker build --build-arg SERVICE=identity -t prime-nest/identity .
-# Plain syntax on purpose: the classic builder and BuildKit both take it. Same sources, same bytes.
+# Plain syntax on purpose: the classic builder and BuildKit both take it. The same sources give the same files.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 ARG RUNTIME_IMAGE=debian:bookworm-slim
 
