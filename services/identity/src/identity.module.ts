@@ -4,6 +4,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
+import { type Clocks, systemClocks } from '@prime-nest/kit/lease';
 import type { Logger } from '@prime-nest/kit/log';
 import { createOutbox, type Outbox } from '@prime-nest/kit/outbox/outbox';
 import { AccountRpc } from './account/account.rpc.js';
@@ -24,6 +25,7 @@ import { Login } from './session/login.command.js';
 import { ReadSessions } from './session/read-sessions.command.js';
 import { Refresh } from './session/refresh.command.js';
 import { RevocationFeed } from './session/revocation-feed.job.js';
+import { RevocationForce } from './session/revocation-force.command.js';
 import { SessionRpc } from './session/session.rpc.js';
 import { TokenIssuer } from './session/token-issuer.js';
 import { createEnvelope, type Envelope } from './signing/envelope.js';
@@ -38,6 +40,8 @@ export interface Surroundings {
   readonly database: Database;
   readonly connection: NatsConnection;
   readonly clock: Clock;
+  /** Those of the process unless given. */
+  readonly clocks?: Clocks;
   readonly log: Logger;
   /** Made from the configuration unless given. */
   readonly hasher?: PasswordHasher;
@@ -57,6 +61,7 @@ export interface Identity {
   readonly rotation: RotateKeys;
   readonly keyParts: KeyParts;
   readonly feed: RevocationFeed;
+  readonly force: RevocationForce;
   readonly login: Login;
   readonly refresh: Refresh;
   readonly ending: EndSessions;
@@ -101,13 +106,15 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
   });
 
   const feed = new RevocationFeed({ database, connection, log, heartbeatMs });
-  const ending = new EndSessions({
+  const force = new RevocationForce({
     database,
-    outbox,
-    clock,
-    announce: (batch) => feed.announce(batch),
-    accessTtlSeconds,
+    clocks: surroundings.clocks ?? systemClocks,
+    log,
+    announce: (batch) => {
+      feed.announce(batch);
+    },
   });
+  const ending = new EndSessions({ database, outbox, clock, force, accessTtlSeconds });
   const decoyHash = await hasher.hash(randomBytes(32).toString('base64'));
   const credentials = new CredentialCheck({
     database,
@@ -144,6 +151,7 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
     rotation,
     keyParts,
     feed,
+    force,
     ending,
     accounts,
     login: new Login({ ...shared, deviceKey, idleSeconds, absoluteSeconds, sessionsMax }),
@@ -186,6 +194,7 @@ export class IdentityModule {
         { provide: ManageAccounts, useValue: identity.management },
         { provide: ChangePassword, useValue: identity.passwords },
         { provide: ResetPassword, useValue: identity.resets },
+        { provide: RevocationForce, useValue: identity.force },
         { provide: SigningKeys, useValue: identity.keys },
         { provide: RotateKeys, useValue: identity.rotation },
         { provide: KeepKeys, useValue: identity.keepKeys },

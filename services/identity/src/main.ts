@@ -45,7 +45,7 @@ runService({
 
     const clock = systemClock;
     const identity = await buildIdentity({ config, database, connection, clock, log });
-    const { keyParts, outbox, hasher, keys, keepKeys, feed, housekeeping } = identity;
+    const { keyParts, outbox, hasher, keys, keepKeys, feed, force, housekeeping } = identity;
     life.onStop('hasher', () => hasher.close());
     const privateKey = config.PRIVATE_KEY;
     const pem = privateKey === undefined ? undefined : pemText(privateKey.reveal());
@@ -59,7 +59,9 @@ runService({
     });
     keepKeys.start();
     life.onStop('keys', () => keepKeys.stop());
-    feed.start();
+    await feed.start((memberId, sequence) => {
+      force.noteApplied(memberId, sequence);
+    });
     life.onStop('feed', () => feed.stop());
     housekeeping.start();
     life.onStop('housekeeping', () => housekeeping.stop());
@@ -71,6 +73,7 @@ runService({
       bus: () => busHealth(connection).check(),
       rpc: () => server.check(),
       signingKey: () => keys.check(),
+      revocations: () => feed.check(),
     };
     await startHealth({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks, log, life });
   },
