@@ -7,6 +7,7 @@ import type { Database } from '@prime-nest/kit/database';
 import { type Clocks, systemClocks } from '@prime-nest/kit/lease';
 import type { Logger } from '@prime-nest/kit/log';
 import { createOutbox, type Outbox } from '@prime-nest/kit/outbox/outbox';
+import type { Secret } from '@prime-nest/kit/secret';
 import { AccountRpc } from './account/account.rpc.js';
 import { ChangePassword } from './account/change-password.command.js';
 import { loadCommonPasswords } from './account/common-passwords.store.js';
@@ -82,7 +83,11 @@ const retiringMarginSeconds = 120;
 
 export async function buildIdentity(surroundings: Surroundings): Promise<Identity> {
   const { config, database, connection, clock, log } = surroundings;
-  const envelope = createEnvelope(Buffer.from(config.IDENTITY_KEY_ENCRYPTION_KEY.reveal(), 'base64'));
+  const previous = config.IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS;
+  const envelope = createEnvelope(
+    keyBytes(config.IDENTITY_KEY_ENCRYPTION_KEY),
+    previous === undefined ? [] : [keyBytes(previous)],
+  );
   const laneKey = envelope.derive('lockout lanes');
   const deviceKey = envelope.derive('device tokens');
   const outbox = createOutbox({ service: 'identity', clock });
@@ -163,6 +168,10 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
     resets: new ResetPassword({ ...shared, deliver: surroundings.deliver ?? deliverByEventLog(outbox) }),
     housekeeping: new Housekeeping({ database, clock, log, intervalMs: housekeepingMs }),
   };
+}
+
+function keyBytes(key: Secret): Buffer {
+  return Buffer.from(key.reveal(), 'base64');
 }
 
 export function hasherOptions(config: IdentityConfig): { threads: number; queueMax: number } {
