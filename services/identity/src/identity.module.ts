@@ -27,6 +27,7 @@ import { ReadSessions } from './session/read-sessions.command.js';
 import { Refresh } from './session/refresh.command.js';
 import { RevocationFeed } from './session/revocation-feed.job.js';
 import { RevocationForce } from './session/revocation-force.command.js';
+import { RevocationRpc } from './session/revocation.rpc.js';
 import { SessionRpc } from './session/session.rpc.js';
 import { TokenIssuer } from './session/token-issuer.js';
 import { createEnvelope, type Envelope } from './signing/envelope.js';
@@ -192,7 +193,7 @@ export class IdentityModule {
   static of(identity: Identity): DynamicModule {
     return {
       module: IdentityModule,
-      controllers: [AccountRpc, PasswordRpc, SessionRpc, KeyRpc],
+      controllers: [AccountRpc, PasswordRpc, SessionRpc, RevocationRpc, KeyRpc],
       providers: [
         { provide: Login, useValue: identity.login },
         { provide: Refresh, useValue: identity.refresh },

@@ -7,7 +7,6 @@ import { EndSessions } from './end-sessions.command.js';
 import { Login } from './login.command.js';
 import { ReadSessions } from './read-sessions.command.js';
 import { Refresh } from './refresh.command.js';
-import { RevocationForce } from './revocation-force.command.js';
 
 const Rpc = createRpc(identityRpc);
 type Asked<S extends keyof typeof identityRpc> = RpcParsed<typeof identityRpc, S>;
@@ -19,7 +18,6 @@ export class SessionRpc {
     @Inject(Refresh) private readonly rotation: Refresh,
     @Inject(ReadSessions) private readonly reading: ReadSessions,
     @Inject(EndSessions) private readonly ending: EndSessions,
-    @Inject(RevocationForce) private readonly force: RevocationForce,
   ) {}
 
   @Rpc('identity.session.login.v1')
@@ -46,22 +44,5 @@ export class SessionRpc {
   @Rpc('identity.session.revoke_all.v1')
   async revokeAll(request: Asked<'identity.session.revoke_all.v1'>, context: CallContext) {
     return { revoked: await this.ending.all(request, context) };
-  }
-
-  @Rpc('identity.revocation.list.v1')
-  async listRevocations({ after = 0 }: Asked<'identity.revocation.list.v1'>) {
-    const { sequence, head, revocations } = await this.reading.revocations(after);
-    return { sequence, head, revocations: [...revocations] };
-  }
-
-  @Rpc('identity.revocation.renew_lease.v1')
-  async renewLease(request: Asked<'identity.revocation.renew_lease.v1'>) {
-    return { sequence: await this.force.renew(request) };
-  }
-
-  @Rpc('identity.revocation.end_lease.v1')
-  async endLease({ memberId }: Asked<'identity.revocation.end_lease.v1'>) {
-    await this.force.end(memberId);
-    return {};
   }
 }
