@@ -19,7 +19,11 @@ export const auditConsumer = 'audit-sequencer';
 /** Which services call which: only along these edges may requests flow. */
 const calls: Readonly<Record<string, readonly string[]>> = { gateway: ['identity', 'rbac', 'audit'] };
 /** Who listens to whose broadcasts. */
-const listens: Readonly<Record<string, readonly string[]>> = { gateway: ['identity'], rbac: ['rbac'] };
+const listens: Readonly<Record<string, readonly string[]>> = {
+  gateway: ['identity'],
+  identity: ['gateway'],
+  rbac: ['rbac'],
+};
 
 const jetStreamApi = {
   publish: [

@@ -70,6 +70,16 @@ export type KeyStatus = z.infer<typeof KeyStatus>;
 
 const none = z.object({});
 
+/**
+ * How long a gateway that has renewed its lease may go by the revocations it knows, in milliseconds. A command that
+ * revokes answers when every gateway has said that it knows, or this long later.
+ */
+export const revocationLeaseMs = 2_000;
+/** Deadline of what ends sessions: its own work, and a lease of a gateway that does not answer. */
+const revokingMs = 3_600;
+/** Revocations in one answer; the rest is asked for with `after`. */
+export const revocationsPerListMax = 2_000;
+
 export const identityRpc = {
   'identity.session.login.v1': {
     request: z.strictObject({ email: Email, password: Password, deviceToken: z.string().max(512).optional() }),
@@ -94,19 +104,19 @@ export const identityRpc = {
     request: z.strictObject({ accountId: Id, sessionId: Id, reason: z.enum(['logout', 'revoked', 'administrator']) }),
     response: none,
     errors: ['not_found'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   'identity.session.revoke_all.v1': {
     request: z.strictObject({ accountId: Id, reason: z.enum(['logout_all', 'administrator']) }),
     response: z.object({ revoked: z.int() }),
     errors: ['not_found'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   'identity.password.change.v1': {
     request: z.strictObject({ accountId: Id, currentPassword: Password, newPassword: Password }),
     response: none,
     errors: ['invalid_credentials', 'login_locked', 'password_rejected', 'not_found'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   /**
    * Makes a one-time code with which the account's password can be set for 30 minutes, for an administrator to pass
@@ -123,7 +133,7 @@ export const identityRpc = {
     request: z.strictObject({ resetCode: z.string().min(1).max(128), newPassword: Password }),
     response: none,
     errors: ['reset_code_invalid', 'password_rejected'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   'identity.account.create.v1': {
     request: z.strictObject({ id: Id, email: Email, name: PersonName, password: Password }),
@@ -148,14 +158,14 @@ export const identityRpc = {
     request: z.strictObject({ id: Id, name: PersonName.optional(), isActive: z.boolean().optional() }),
     response: Account,
     errors: ['not_found'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   /** Soft delete: the e-mail address becomes free, every session ends, the row stays for the audit trail. */
   'identity.account.delete.v1': {
     request: z.strictObject({ id: Id }),
     response: none,
     errors: ['not_found'],
-    timeoutMs: 1400,
+    timeoutMs: revokingMs,
   },
   'identity.account.unlock.v1': {
     request: z.strictObject({ id: Id }),
@@ -191,10 +201,34 @@ export const identityRpc = {
     errors: ['not_found'],
     timeoutMs: 8000,
   },
-  /** The revocations that still matter, for a gateway that starts or lost the feed. */
+  /**
+   * The revocations after `after` (all of them without it) that still matter, oldest first, for a gateway that starts
+   * or missed some. Everything up to `sequence` is included; while that is below `head`, ask again after it.
+   */
   'identity.revocation.list.v1': {
-    request: z.strictObject({}),
-    response: z.object({ sequence: z.int(), revocations: z.array(Revocation) }),
+    request: z.strictObject({ after: z.int().min(0).optional() }),
+    response: z.object({ sequence: z.int(), head: z.int(), revocations: z.array(Revocation) }),
+    errors: [],
+    timeoutMs: 1000,
+  },
+  /**
+   * Renews (or takes) a gateway's lease, and says what the gateway knows. The lease counts from before this was sent,
+   * and not before everything up to `sequence` is known there. `memberId` is new for every process.
+   */
+  'identity.revocation.renew_lease.v1': {
+    request: z.strictObject({
+      memberId: Id,
+      appliedSequence: z.int().min(0),
+      leaseMs: z.int().min(1).max(revocationLeaseMs),
+    }),
+    response: z.object({ sequence: z.int() }),
+    errors: [],
+    timeoutMs: 700,
+  },
+  /** Ends the lease of a gateway that serves nobody any more, so that no command has to wait for it. */
+  'identity.revocation.end_lease.v1': {
+    request: z.strictObject({ memberId: Id }),
+    response: none,
     errors: [],
     timeoutMs: 1000,
   },
@@ -205,4 +239,10 @@ export const identityNotify = {
   'notify.identity.keys.v1': z.object({ keys: z.array(PublicKey).min(1) }),
   /** `sequence` rises by one per revocation; a gap means "ask for the list". Heartbeats carry no revocations. */
   'notify.identity.revocations.v1': z.object({ sequence: z.int(), revocations: z.array(Revocation) }),
+} as const;
+
+/** Broadcasts of gateways to every identity process. They only hasten: a lost one is found in the next renewal. */
+export const gatewayNotify = {
+  /** The member knows every revocation up to `sequence`, and refuses accordingly. */
+  'notify.gateway.applied.v1': z.object({ memberId: Id, sequence: z.int() }),
 } as const;

@@ -14,7 +14,8 @@ describe('subjects', () => {
   });
 
   test('broadcasts and events follow their grammar', () => {
-    for (const subject of Object.keys(notify)) expect(subject).toMatch(/^notify\.(identity|rbac)\.[a-z_]+\.v[1-9]$/);
+    for (const subject of Object.keys(notify))
+      expect(subject).toMatch(/^notify\.(gateway|identity|rbac)\.[a-z_]+\.v[1-9]$/);
     for (const type of eventTypes) expect(type).toMatch(/^(gateway|identity|rbac|audit)\.[a-z_]+\.[a-z_]+\.v[1-9]$/);
   });
 

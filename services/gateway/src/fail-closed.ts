@@ -4,7 +4,7 @@
  * with the part gone and with the part silent; the table is what the documentation shows.
  *
  * `served`: as always. `unavailable`: 503 within 1.5 s, in milliseconds once a circuit is open. `bounded`: served for
- * as long as what is known here may be relied on (5 s without news of revocations), then 503.
+ * as long as what is known here may be relied on (2 s after identity was last heard to know nothing more), then 503.
  */
 export type Behaviour = 'served' | 'unavailable' | 'bounded';
 

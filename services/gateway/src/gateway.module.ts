@@ -2,7 +2,6 @@ import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import type { KeySet } from './access/key-set.js';
-import type { RevocationFeed } from './access/revocation-feed.consumer.js';
 import type { Calls } from './calls.js';
 import type { GatewayChecks } from './health-checks.js';
 import { AccessHttp } from './routes/access.http.js';
@@ -14,13 +13,12 @@ import { JwksHttp } from './routes/jwks.http.js';
 import { PermissionsHttp } from './routes/permissions.http.js';
 import { RolesHttp } from './routes/roles.http.js';
 import { UsersHttp } from './routes/users.http.js';
-import { CALLS, CHECKS, KEYS, REVOCATION_FEED, TRACE_URL_TEMPLATE } from './tokens.js';
+import { CALLS, CHECKS, KEYS, TRACE_URL_TEMPLATE } from './tokens.js';
 
 /** What the routes need from outside. */
 export interface RouteParts {
   readonly calls: Calls;
   readonly keys: KeySet;
-  readonly revocationFeed: Pick<RevocationFeed, 'catchUp'>;
   readonly checks: Pick<GatewayChecks, 'readiness'>;
   /** Where a person sees a trace, with `{traceId}` in it. */
   readonly traceUrlTemplate?: string | undefined;
@@ -52,7 +50,6 @@ export class GatewayModule {
       providers: [
         { provide: CALLS, useValue: parts.calls },
         { provide: KEYS, useValue: parts.keys },
-        { provide: REVOCATION_FEED, useValue: parts.revocationFeed },
         { provide: CHECKS, useValue: parts.checks },
         { provide: TRACE_URL_TEMPLATE, useValue: parts.traceUrlTemplate },
       ],

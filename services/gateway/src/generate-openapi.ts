@@ -13,7 +13,6 @@ const nobodyThere = () => Promise.reject(new AppError('unavailable'));
 const module = GatewayModule.with({
   calls: { call: nobodyThere },
   keys: new KeySet(),
-  revocationFeed: { catchUp: nobodyThere },
   checks: { readiness: nobodyThere },
 });
 const nest = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), { logger: false });

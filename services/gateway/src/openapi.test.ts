@@ -36,7 +36,6 @@ beforeAll(async () => {
   const module = GatewayModule.with({
     calls: { call: nobodyThere },
     keys: new KeySet(),
-    revocationFeed: { catchUp: nobodyThere },
     checks: { readiness: nobodyThere },
   });
   const nest = await NestFactory.create<NestFastifyApplication>(module, adapter, { logger: false });

@@ -1,7 +1,9 @@
 import { rpc } from '@prime-nest/contracts/subjects';
+import { revocationLeaseMs } from '@prime-nest/contracts/identity';
 import { createBusClient } from '@prime-nest/kit/bus/client';
 import { systemClock } from '@prime-nest/kit/clock';
 import type { Clock } from '@prime-nest/kit/clock';
+import { Lease, momentOf, systemClocks } from '@prime-nest/kit/lease';
 import type { Logger } from '@prime-nest/kit/log';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Authenticator } from './access/authenticator.js';
@@ -18,8 +20,6 @@ import { GatewayChecks } from './health-checks.js';
 import { RateLimit } from './limits/rate-limit.guard.js';
 import { revocationsAge } from './telemetry.js';
 
-/** How long the gateway trusts what it knows about revocations without hearing that it is complete. */
-export const revocationBoundMs = 5_000;
 /** Access tokens live minutes; one that claims more than a day was not made under our policy. */
 const lifetimeSecondsMax = 86_400;
 const skewSeconds = 30;
@@ -51,10 +51,12 @@ export interface Parts extends AppParts {
 export function createParts({ config, connection, log, clock = systemClock, isDraining }: PartsOptions): Parts {
   const calls = withCircuits(createBusClient({ connection, contracts: rpc, log }), log);
   const keys = new KeySet();
-  const revocations = new RevocationSet(revocationBoundMs);
-  revocationsAge.from(() => revocations.ageMs(clock().getTime()) / 1000);
+  const revocations = new RevocationSet();
+  revocationsAge.from(() => (lease.ageMs(momentOf(clocks)) ?? Number.POSITIVE_INFINITY) / 1000);
+  const lease = new Lease(revocationLeaseMs);
+  const clocks = { ...systemClocks, wallMs: () => clock().getTime() };
   const keyFeed = new KeyFeed({ connection, calls, keys, clock, log });
-  const revocationFeed = new RevocationFeed({ connection, calls, revocations, clock, log });
+  const revocationFeed = new RevocationFeed({ connection, calls, revocations, lease, clock, clocks, log });
   const limit = new RateLimit({
     redisUrl: config.REDIS_URL,
     max: { address: config.RATE_LIMIT_ANONYMOUS_MAX, principal: config.RATE_LIMIT_PRINCIPAL_MAX },
@@ -65,6 +67,8 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     keys,
     cache: new ClaimsCache(),
     revocations,
+    lease,
+    clocks,
     policy: { issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, skewSeconds, lifetimeSecondsMax },
     onUnknownKey: () => keyFeed.onUnknownKey(),
   });
@@ -72,7 +76,6 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     calls,
     decide: new DecideCommand(calls),
     keys,
-    revocationFeed,
     checks: new GatewayChecks({ connection, keyFeed, revocationFeed, limit, log, isDraining }),
     traceUrlTemplate: config.TRACE_URL_TEMPLATE,
     authenticator,

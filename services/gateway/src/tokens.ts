@@ -1,7 +1,6 @@
 /** Injection tokens of the module: what the routes need from outside, by name and never by implicit type. */
 export const CALLS = Symbol('Calls');
 export const KEYS = Symbol('KeySet');
-export const REVOCATION_FEED = Symbol('RevocationFeed');
 export const CHECKS = Symbol('GatewayChecks');
 /** A string or undefined. */
 export const TRACE_URL_TEMPLATE = Symbol('TraceUrlTemplate');

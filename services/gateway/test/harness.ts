@@ -48,11 +48,13 @@ export class PretendedIdentity {
   serve(): void {
     this.#peers.answer('identity.key.list.v1', () => ({ keys: this.keys.map(({ jwk }) => jwk) }));
     this.#peers.answer('identity.revocation.list.v1', () => this.snapshot());
+    this.#peers.answer('identity.revocation.renew_lease.v1', () => ({ sequence: this.sequence }));
+    this.#peers.answer('identity.revocation.end_lease.v1', () => ({}));
     this.beat();
   }
 
   snapshot() {
-    return { sequence: this.sequence, revocations: this.revocations };
+    return { sequence: this.sequence, head: this.sequence, revocations: this.revocations };
   }
 
   beat(): void {
@@ -65,10 +67,16 @@ export class PretendedIdentity {
   }
 
   revokeSession(sessionId: string): void {
-    const revocation = { kind: 'session' as const, sessionId, until: new Date(Date.now() + 900_000).toISOString() };
-    this.revocations.push(revocation);
     this.sequence += 1;
-    this.announce([revocation]);
+    this.announce([this.revocationOf(sessionId)]);
+  }
+
+  /** A revocation that the list has from now on; nobody has been told. */
+  revocationOf(sessionId: string): Revocation {
+    const until = new Date(Date.now() + 900_000).toISOString();
+    const revocation = { kind: 'session' as const, sessionId, until };
+    this.revocations.push(revocation);
+    return revocation;
   }
 
   announce(revocations: Revocation[]): void {

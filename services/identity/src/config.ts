@@ -66,6 +66,12 @@ export const identityEnv = Joi.object({
     .required()
     .meta({ secret: true })
     .description('32 random bytes in base64: encrypts signing keys and session keys at rest.'),
+  IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS: Joi.string()
+    .pattern(/^[A-Za-z0-9+/]{43}=$/)
+    .meta({ secret: true })
+    .description(
+      'Another key that stored rows may be encrypted with. They are encrypted anew at the start, after which it can be left out.',
+    ),
   TOKEN_ISSUER: Joi.string().max(256).default('prime-nest').description('Claim `iss` of access tokens.'),
   TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('Claim `aud` of access tokens.'),
   ACCESS_TOKEN_TTL_SECONDS: seconds(1, 3600).default(900).description('Life of an access token.'),
@@ -141,6 +147,7 @@ export type IdentityConfig = BaseEnv &
     readonly PRIVATE_KEY?: Secret;
     readonly PUBLIC_KEY?: Secret;
     readonly IDENTITY_KEY_ENCRYPTION_KEY: Secret;
+    readonly IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS?: Secret;
     readonly TOKEN_ISSUER: string;
     readonly TOKEN_AUDIENCE: string;
     readonly ACCESS_TOKEN_TTL_SECONDS: number;
@@ -161,7 +168,7 @@ export type IdentityConfig = BaseEnv &
 
 export type IdentityStorageConfig = Omit<
   IdentityConfig,
-  keyof NatsEnv | 'PRIVATE_KEY' | 'PUBLIC_KEY' | 'IDENTITY_KEY_ENCRYPTION_KEY'
+  keyof NatsEnv | 'PRIVATE_KEY' | 'PUBLIC_KEY' | 'IDENTITY_KEY_ENCRYPTION_KEY' | 'IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS'
 >;
 
 const prefixes = [
@@ -177,7 +184,13 @@ const prefixes = [
 ];
 
 const unneeded = ['NATS_URL', 'NATS_USER', 'NATS_TLS_CA_FILE'];
-const unneededSecrets = ['NATS_PASSWORD', 'PRIVATE_KEY', 'PUBLIC_KEY', 'IDENTITY_KEY_ENCRYPTION_KEY'];
+const unneededSecrets = [
+  'NATS_PASSWORD',
+  'PRIVATE_KEY',
+  'PUBLIC_KEY',
+  'IDENTITY_KEY_ENCRYPTION_KEY',
+  'IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS',
+];
 
 /** For what touches the database only (`migrate`, `seed`): the same variables, without demanding bus and keys. */
 const storageEnv = identityEnv

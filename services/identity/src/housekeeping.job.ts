@@ -14,14 +14,15 @@ const keptDays = 7;
 const rowsMax = 5_000;
 
 /**
- * What is over and decides nothing any more: revocations whose tokens have all expired, sessions and codes long past their
- * expiry,
+ * What is over and decides nothing any more: revocations whose tokens have all expired, gateways that are gone,
+ * sessions and codes long past their expiry,
  * lanes without a failure for so long that even their escalation has decayed. A pruned session is refused like one
  * that never was.
  */
 const prunings: Readonly<Record<string, string>> = {
   revocation: `DELETE FROM revocation WHERE sequence IN (SELECT sequence FROM revocation WHERE until < $1 LIMIT ${rowsMax}) RETURNING 1`,
   session: `DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < $1 LIMIT ${rowsMax}) RETURNING 1`,
+  gateway_member: `DELETE FROM gateway_member WHERE lease_until < $1 RETURNING 1`,
   password_reset: `DELETE FROM password_reset WHERE code_hash IN (SELECT code_hash FROM password_reset WHERE expires_at < $1 LIMIT ${rowsMax}) RETURNING 1`,
   login_lane: `DELETE FROM login_lane WHERE lane IN (SELECT lane FROM login_lane WHERE window_started_at < $1 AND (locked_until IS NULL OR locked_until < $1) LIMIT ${rowsMax}) RETURNING 1`,
 };

@@ -4,8 +4,10 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
+import { type Clocks, systemClocks } from '@prime-nest/kit/lease';
 import type { Logger } from '@prime-nest/kit/log';
 import { createOutbox, type Outbox } from '@prime-nest/kit/outbox/outbox';
+import type { Secret } from '@prime-nest/kit/secret';
 import { AccountRpc } from './account/account.rpc.js';
 import { ChangePassword } from './account/change-password.command.js';
 import { loadCommonPasswords } from './account/common-passwords.store.js';
@@ -24,6 +26,8 @@ import { Login } from './session/login.command.js';
 import { ReadSessions } from './session/read-sessions.command.js';
 import { Refresh } from './session/refresh.command.js';
 import { RevocationFeed } from './session/revocation-feed.job.js';
+import { RevocationForce } from './session/revocation-force.command.js';
+import { RevocationRpc } from './session/revocation.rpc.js';
 import { SessionRpc } from './session/session.rpc.js';
 import { TokenIssuer } from './session/token-issuer.js';
 import { createEnvelope, type Envelope } from './signing/envelope.js';
@@ -38,6 +42,8 @@ export interface Surroundings {
   readonly database: Database;
   readonly connection: NatsConnection;
   readonly clock: Clock;
+  /** Those of the process unless given. */
+  readonly clocks?: Clocks;
   readonly log: Logger;
   /** Made from the configuration unless given. */
   readonly hasher?: PasswordHasher;
@@ -57,6 +63,7 @@ export interface Identity {
   readonly rotation: RotateKeys;
   readonly keyParts: KeyParts;
   readonly feed: RevocationFeed;
+  readonly force: RevocationForce;
   readonly login: Login;
   readonly refresh: Refresh;
   readonly ending: EndSessions;
@@ -77,7 +84,11 @@ const retiringMarginSeconds = 120;
 
 export async function buildIdentity(surroundings: Surroundings): Promise<Identity> {
   const { config, database, connection, clock, log } = surroundings;
-  const envelope = createEnvelope(Buffer.from(config.IDENTITY_KEY_ENCRYPTION_KEY.reveal(), 'base64'));
+  const previous = config.IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS;
+  const envelope = createEnvelope(
+    keyBytes(config.IDENTITY_KEY_ENCRYPTION_KEY),
+    previous === undefined ? [] : [keyBytes(previous)],
+  );
   const laneKey = envelope.derive('lockout lanes');
   const deviceKey = envelope.derive('device tokens');
   const outbox = createOutbox({ service: 'identity', clock });
@@ -101,13 +112,15 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
   });
 
   const feed = new RevocationFeed({ database, connection, log, heartbeatMs });
-  const ending = new EndSessions({
+  const force = new RevocationForce({
     database,
-    outbox,
-    clock,
-    announce: (batch) => feed.announce(batch),
-    accessTtlSeconds,
+    clocks: surroundings.clocks ?? systemClocks,
+    log,
+    announce: (batch) => {
+      feed.announce(batch);
+    },
   });
+  const ending = new EndSessions({ database, outbox, clock, force, accessTtlSeconds });
   const decoyHash = await hasher.hash(randomBytes(32).toString('base64'));
   const credentials = new CredentialCheck({
     database,
@@ -144,6 +157,7 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
     rotation,
     keyParts,
     feed,
+    force,
     ending,
     accounts,
     login: new Login({ ...shared, deviceKey, idleSeconds, absoluteSeconds, sessionsMax }),
@@ -155,6 +169,10 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
     resets: new ResetPassword({ ...shared, deliver: surroundings.deliver ?? deliverByEventLog(outbox) }),
     housekeeping: new Housekeeping({ database, clock, log, intervalMs: housekeepingMs }),
   };
+}
+
+function keyBytes(key: Secret): Buffer {
+  return Buffer.from(key.reveal(), 'base64');
 }
 
 export function hasherOptions(config: IdentityConfig): { threads: number; queueMax: number } {
@@ -175,7 +193,7 @@ export class IdentityModule {
   static of(identity: Identity): DynamicModule {
     return {
       module: IdentityModule,
-      controllers: [AccountRpc, PasswordRpc, SessionRpc, KeyRpc],
+      controllers: [AccountRpc, PasswordRpc, SessionRpc, RevocationRpc, KeyRpc],
       providers: [
         { provide: Login, useValue: identity.login },
         { provide: Refresh, useValue: identity.refresh },
@@ -186,6 +204,7 @@ export class IdentityModule {
         { provide: ManageAccounts, useValue: identity.management },
         { provide: ChangePassword, useValue: identity.passwords },
         { provide: ResetPassword, useValue: identity.resets },
+        { provide: RevocationForce, useValue: identity.force },
         { provide: SigningKeys, useValue: identity.keys },
         { provide: RotateKeys, useValue: identity.rotation },
         { provide: KeepKeys, useValue: identity.keepKeys },

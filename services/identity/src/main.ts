@@ -12,6 +12,7 @@ import { pemText, readIdentityConfig } from './config.js';
 import { buildIdentity, IdentityModule } from './identity.module.js';
 import { migrate } from './migrations/migrate.js';
 import { ensureSigningKey } from './signing/ensure-key.command.js';
+import { reseal } from './signing/reseal.command.js';
 
 const service = 'identity';
 
@@ -45,7 +46,7 @@ runService({
 
     const clock = systemClock;
     const identity = await buildIdentity({ config, database, connection, clock, log });
-    const { keyParts, outbox, hasher, keys, keepKeys, feed, housekeeping } = identity;
+    const { keyParts, envelope, outbox, hasher, keys, keepKeys, feed, force, housekeeping } = identity;
     life.onStop('hasher', () => hasher.close());
     const privateKey = config.PRIVATE_KEY;
     const pem = privateKey === undefined ? undefined : pemText(privateKey.reveal());
@@ -59,10 +60,19 @@ runService({
     });
     keepKeys.start();
     life.onStop('keys', () => keepKeys.stop());
-    feed.start();
+    await feed.start((memberId, sequence) => {
+      force.noteApplied(memberId, sequence);
+    });
     life.onStop('feed', () => feed.stop());
     housekeeping.start();
     life.onStop('housekeeping', () => housekeeping.stop());
+
+    if (config.IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS !== undefined) {
+      const resealing = reseal({ database, envelope, log }, () => life.isDraining()).catch((error: unknown) => {
+        log.error({ err: error }, 'key_encryption_key.reseal_failed');
+      });
+      life.onStop('reseal', async () => void (await resealing));
+    }
 
     const module = IdentityModule.of(identity);
     const { server } = await serveRpc({ service, module, connection, contracts: identityRpc, log, life });
@@ -71,6 +81,7 @@ runService({
       bus: () => busHealth(connection).check(),
       rpc: () => server.check(),
       signingKey: () => keys.check(),
+      revocations: () => feed.check(),
     };
     await startHealth({ host: config.HEALTH_HOST, port: config.HEALTH_PORT, checks, log, life });
   },

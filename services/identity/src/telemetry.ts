@@ -35,3 +35,13 @@ export const reuses = counter({
   labels: ['age'],
   known: [{ age: 'recent' }, { age: 'stale' }],
 });
+
+export const barrierTimes = histogram({
+  name: 'prime_nest_revocation_barrier_seconds',
+  help: 'Time from the commit of a revocation until no gateway accepted its tokens any more',
+});
+
+export const fencedGateways = counter({
+  name: 'prime_nest_revocation_fenced_gateways_total',
+  help: 'Gateways that a revocation waited for until their lease had ended',
+});

@@ -4,7 +4,7 @@ import type { RpcResponse } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/server';
 import type { Database } from '@prime-nest/kit/database';
 import { type Guarantee, barrierMsMax } from './policy/guarantee.js';
-import { clockRateErrorMax } from './policy/lease.js';
+import { clockRateErrorMax } from '@prime-nest/kit/lease';
 import { readMembers } from './policy/member.store.js';
 import { readHead } from './policy/policy.store.js';
 import { DATABASE, GUARANTEE } from './tokens.js';

@@ -20,7 +20,7 @@ import { RoleCommands } from '../src/catalog/role.command.js';
 import { seed } from '../src/catalog/seed.command.js';
 import { rbacMigrations } from '../src/migrations/list.js';
 import { type Fleet, type FleetListener, connectFleet } from '../src/policy/fleet.consumer.js';
-import type { Clocks } from '../src/policy/lease.js';
+import type { Clocks } from '@prime-nest/kit/lease';
 import { type Policy, createPolicy, createSeedMutator, systemClocks } from '../src/policy/policy.module.js';
 
 export const administratorId = bootstrapAdministratorId;

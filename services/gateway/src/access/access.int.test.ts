@@ -1,5 +1,8 @@
 import { Controller, Get } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { gatewayNotify } from '@prime-nest/contracts/identity';
+import { subscribeNotify } from '@prime-nest/kit/bus/notify';
+import { silentLogger } from '@prime-nest/kit/log';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { serviceContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
@@ -154,10 +157,10 @@ describe('tokens', () => {
     await eventually(async () => (await list(missed.headers)).status === 401);
   });
 
-  test('without news of revocations for 5 s routes that need a token answer 503, public ones still answer', async () => {
+  test('when its lease cannot be renewed for 2 s routes that need a token answer 503, public ones still answer', async () => {
     allowOnly(servers.peers, ['rbac:view']);
     servers.identity.stopBeating();
-    servers.peers.silence('identity.revocation.list.v1');
+    servers.peers.silence('identity.revocation.renew_lease.v1');
     const user = newUser(servers.key);
     expect((await list(user.headers)).status).toBe(200);
     const refused = await eventually(async () => {
@@ -168,8 +171,7 @@ describe('tokens', () => {
     expect([refused.status, (await problemOf(refused)).code]).toEqual([503, 'unavailable']);
     expect((await gateway.fetch('/health/readiness')).status).toBe(503);
     expect((await gateway.fetch('/.well-known/jwks.json')).status).toBe(200);
-    servers.peers.answer('identity.revocation.list.v1', () => servers.identity.snapshot());
-    servers.identity.beat();
+    servers.identity.serve();
     await eventually(async () => (await list(user.headers)).status === 200);
   });
 });
@@ -181,6 +183,49 @@ class Forgotten {
     return 'open by oversight';
   }
 }
+
+describe('the lease', () => {
+  test('begins only when everything up to the head that the renewal named is refused here', async () => {
+    allowOnly(servers.peers, ['rbac:view']);
+    servers.identity.stopBeating();
+    servers.peers.silence('identity.revocation.list.v1');
+    const other = newUser(servers.key);
+    expect((await list(other.headers)).status).toBe(200);
+    // A head that nothing leads to: neither a message nor a list.
+    servers.identity.sequence += 1;
+    await eventually(async () => (await list(other.headers)).status === 503);
+    servers.identity.serve();
+    await eventually(async () => (await list(other.headers)).status === 200);
+  });
+
+  test('a revocation is acknowledged at once, whatever order messages come in', async () => {
+    const acks: number[] = [];
+    const subject = 'notify.gateway.applied.v1';
+    const connection = servers.peers.connection('identity');
+    const listening = await subscribeNotify({
+      connection,
+      subject,
+      schema: gatewayNotify[subject],
+      onNotify: ({ sequence }) => void acks.push(sequence),
+      log: silentLogger(),
+    });
+    await connection.flush();
+    const before = servers.identity.sequence;
+    servers.peers.silence('identity.revocation.list.v1');
+    const first = newUser(servers.key);
+    const second = newUser(servers.key);
+    servers.identity.sequence = before + 2;
+    servers.identity.announce([servers.identity.revocationOf(second.sessionId)]);
+    servers.identity.sequence = before + 1;
+    servers.identity.announce([servers.identity.revocationOf(first.sessionId)]);
+    servers.identity.sequence = before + 2;
+    await eventually(() => acks.includes(before + 2));
+    expect((await list(first.headers)).status).toBe(401);
+    expect((await list(second.headers)).status).toBe(401);
+    servers.identity.serve();
+    await listening.stop();
+  });
+});
 
 describe('a route that declares no access', () => {
   test('keeps the gateway from starting, and the message names it', async () => {

@@ -1,5 +1,6 @@
 import type { AccessTokenClaims } from '@prime-nest/contracts/claims';
 import { AppError } from '@prime-nest/contracts/errors';
+import { type Clocks, type Lease, momentOf } from '@prime-nest/kit/lease';
 import { verifyAccessToken } from './access-token.js';
 import type { TokenPolicy } from './access-token.js';
 import type { ClaimsCache } from './claims-cache.js';
@@ -12,6 +13,9 @@ export interface AuthenticatorOptions {
   readonly keys: KeySet;
   readonly cache: ClaimsCache;
   readonly revocations: RevocationSet;
+  /** While it is held, `revocations` lacks nothing that has been answered. */
+  readonly lease: Lease;
+  readonly clocks: Clocks;
   readonly policy: TokenPolicy;
   readonly onUnknownKey: () => Promise<void>;
 }
@@ -64,10 +68,11 @@ export class Authenticator {
   }
 
   #standing(claims: AccessTokenClaims, source: 'signature' | 'memory', now: Date): Authentication {
-    const { revocations } = this.#options;
+    const { revocations, lease, clocks } = this.#options;
     if (revocations.isRevoked(claims, now.getTime())) return { ...rejected('session_revoked', 'revoked'), source };
     const principal = { id: claims.sub, sessionId: claims.sid };
-    if (revocations.isFresh(now.getTime())) return { principal, source };
+    // Read here and not when the request came in: a question to identity may lie between the two.
+    if (lease.isHeld(momentOf(clocks))) return { principal, source };
     return {
       principal,
       source,

@@ -1,37 +1,43 @@
-import { identityNotify } from '@prime-nest/contracts/identity';
+import { gatewayNotify, identityNotify, revocationLeaseMs } from '@prime-nest/contracts/identity';
 import type { Clock } from '@prime-nest/kit/clock';
-import { subscribeNotify } from '@prime-nest/kit/bus/notify';
-import type { NotifySubscription } from '@prime-nest/kit/bus/notify';
+import { type NotifySubscription, publishNotify, subscribeNotify } from '@prime-nest/kit/bus/notify';
 import { serviceContext } from '@prime-nest/kit/context';
+import { newId } from '@prime-nest/kit/ids';
+import { type Clocks, type Lease, momentOf } from '@prime-nest/kit/lease';
 import type { Logger } from '@prime-nest/kit/log';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Calls } from '../calls.js';
 import type { RevocationSet } from './revocation-set.js';
 
-/** Heartbeats come every second; after this long without one we ask instead of waiting. */
-const quietMsMax = 2_500;
-const watchEveryMs = 500;
+/** Often enough that a lease outlasts two renewals that fail. */
+const renewEveryMs = 500;
+const applied = 'notify.gateway.applied.v1';
 
 export interface RevocationFeedOptions {
   readonly connection: NatsConnection;
   readonly calls: Calls;
   readonly revocations: RevocationSet;
+  readonly lease: Lease;
   readonly clock: Clock;
+  readonly clocks: Clocks;
   readonly log: Logger;
 }
 
 /**
- * Keeps the revocation set complete: subscribed before the first list is asked for, so that nothing falls between
- * the two; asked again after a gap and whenever the feed has been quiet. While neither works the set turns stale by
- * itself, and routes that need a token answer 503.
+ * Keeps the revocation set complete and says so to identity, in exchange for a lease: while it is held, identity
+ * answers no revocation that this process does not know. Listening before the first list is asked for, so that nothing
+ * falls between the two. When renewals fail the lease runs out, and routes that need a token answer 503.
  */
 export class RevocationFeed {
   readonly #options: RevocationFeedOptions;
+  /** New for every process: what an earlier life has acknowledged must not count for this one. */
+  #memberId = newId();
   #subscription: NotifySubscription | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #pending: Promise<void> | undefined;
-  #hasGap = false;
-  #wasFresh = false;
+  #renewing: Promise<void> = Promise.resolve();
+  #asking: Promise<void> | undefined;
+  #isStopped = false;
+  #wasHeld = false;
 
   constructor(options: RevocationFeedOptions) {
     this.#options = options;
@@ -45,69 +51,104 @@ export class RevocationFeed {
       subject,
       schema: identityNotify[subject],
       onNotify: (message) => {
-        if (revocations.apply(message, clock().getTime())) return;
-        this.#hasGap = true;
-        this.#askQuietly();
+        if (revocations.apply(message, clock().getTime())) this.#tellApplied();
+        // Whether it works or not, the next renewal finds out what is missing.
+        else this.#ask().catch(() => undefined);
       },
       log,
     });
-    this.#askQuietly();
-    this.#timer = setInterval(() => {
-      this.#watch();
-    }, watchEveryMs);
+    void this.#run();
   }
 
   /** A readiness check. */
   async check(): Promise<void> {
-    const { revocations, clock } = this.#options;
-    if (!revocations.isFresh(clock().getTime())) throw new Error('revocations are not known to be complete');
+    const { lease, clocks } = this.#options;
+    if (!lease.isHeld(momentOf(clocks))) throw new Error('revocations are not known to be complete');
     await this.#subscription?.check();
   }
 
-  /**
-   * Resolves when everything that was revoked before the call is refused here. For a request that has just revoked
-   * something: its answer must not be overtaken by its own effect.
-   */
-  async catchUp(): Promise<void> {
-    // One that is under way may have been answered before the revocation that we wait for.
-    await this.#pending?.catch(() => undefined);
-    await this.#ask();
-  }
-
+  /** Ends the lease. Call it when no request is served any more. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    const { calls, lease } = this.#options;
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#renewing;
+    lease.drop();
+    // If this fails the lease runs out by itself, and a revocation meanwhile waits for that.
+    const request = { memberId: this.#memberId };
+    await calls.call('identity.revocation.end_lease.v1', request, serviceContext('gateway')).catch(() => undefined);
     await this.#subscription?.stop();
   }
 
-  #watch(): void {
-    const { revocations, clock, log } = this.#options;
-    const nowMs = clock().getTime();
-    const isFresh = revocations.isFresh(nowMs);
-    if (isFresh !== this.#wasFresh) {
-      this.#wasFresh = isFresh;
-      if (isFresh) log.info('revocations.complete');
-      else log.error({ ageMs: revocations.ageMs(nowMs) }, 'revocations.stale');
+  async #run(): Promise<void> {
+    this.#renewing = this.#renewQuietly();
+    await this.#renewing;
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => void this.#run(), renewEveryMs);
+  }
+
+  async #renewQuietly(): Promise<void> {
+    const { lease, clocks, log } = this.#options;
+    // The client has logged a failure, and the next renewal comes soon.
+    await this.#renew().catch(() => undefined);
+    const isHeld = lease.isHeld(momentOf(clocks));
+    if (isHeld === this.#wasHeld) return;
+    this.#wasHeld = isHeld;
+    if (isHeld) log.info('revocations.complete');
+    else log.error('revocations.stale');
+  }
+
+  async #renew(): Promise<void> {
+    const { calls, revocations, lease, clocks } = this.#options;
+    const known = revocations.sequence;
+    const request = { memberId: this.#memberId, appliedSequence: known, leaseMs: revocationLeaseMs };
+    // Before it is sent: identity's database counts from later.
+    const sent = momentOf(clocks);
+    const { sequence } = await calls.call('identity.revocation.renew_lease.v1', request, serviceContext('gateway'));
+    if (sequence < known) return this.#startOver();
+    // Not before everything up to there is refused here: a revocation may have been answered before this lease began.
+    // The first answer may have been under way before that revocation.
+    for (let i = 0; i < 2 && revocations.sequence < sequence; i++) await this.#ask();
+    if (revocations.sequence < sequence) return;
+    lease.renew(sent);
+    if (known < sequence) this.#tellApplied();
+  }
+
+  /** Identity's database has been restored from a copy: its numbers mean something else now. */
+  #startOver(): void {
+    const { revocations, lease, log } = this.#options;
+    log.error('revocations.fell_back');
+    lease.drop();
+    this.#memberId = newId();
+    revocations.restart();
+  }
+
+  #tellApplied(): void {
+    const { connection, revocations, log } = this.#options;
+    const message = { memberId: this.#memberId, sequence: revocations.sequence };
+    try {
+      publishNotify(connection, applied, gatewayNotify[applied], message);
+    } catch (error) {
+      log.debug({ err: error }, 'revocations.untold');
     }
-    if (this.#hasGap || revocations.ageMs(nowMs) > quietMsMax) this.#askQuietly();
   }
 
-  #askQuietly(): void {
-    // The client has logged the failure, and the watch tries again.
-    this.#ask().catch(() => undefined);
-  }
-
+  /** Asks for what is missing. Whoever asks while an answer is under way may have to ask again. */
   #ask(): Promise<void> {
-    this.#pending ??= this.#list().finally(() => {
-      this.#pending = undefined;
+    this.#asking ??= this.#list().finally(() => {
+      this.#asking = undefined;
     });
-    return this.#pending;
+    return this.#asking;
   }
 
   async #list(): Promise<void> {
     const { calls, revocations, clock } = this.#options;
-    const askedAtMs = clock().getTime();
-    const list = await calls.call('identity.revocation.list.v1', {}, serviceContext('gateway'));
-    revocations.load(list, askedAtMs);
-    this.#hasGap = false;
+    for (;;) {
+      const after = revocations.sequence;
+      const page = await calls.call('identity.revocation.list.v1', { after }, serviceContext('gateway'));
+      revocations.load({ ...page, after }, clock().getTime());
+      if (page.sequence >= page.head) break;
+    }
+    this.#tellApplied();
   }
 }

@@ -10,18 +10,18 @@ const session = (sessionId: string): Revocation => ({ kind: 'session', sessionId
 const epoch = (minEpoch: number): Revocation => ({ kind: 'epoch', accountId: 'a1', minEpoch, until });
 
 function loaded(revocations: Revocation[] = []): RevocationSet {
-  const set = new RevocationSet(5_000);
-  set.load({ sequence: 10, revocations }, start);
+  const set = new RevocationSet();
+  set.load({ after: 0, sequence: 10, revocations }, start);
   return set;
 }
 
 describe('the revocation set', () => {
-  test('knows nothing and is stale until it has been loaded', () => {
-    const set = new RevocationSet(5_000);
+  test('knows nothing until it has been loaded', () => {
+    const set = new RevocationSet();
     expect(set.apply({ sequence: 1, revocations: [] }, start)).toBe(false);
-    expect(set.isFresh(start)).toBe(false);
-    set.load({ sequence: 1, revocations: [] }, start);
-    expect(set.isFresh(start)).toBe(true);
+    expect(set.sequence).toBe(0);
+    set.load({ after: 0, sequence: 1, revocations: [] }, start);
+    expect(set.sequence).toBe(1);
   });
 
   test('refuses a session, and every token of an account below its epoch', () => {
@@ -43,32 +43,47 @@ describe('the revocation set', () => {
     expect(set.isRevoked(claims, start)).toBe(true);
   });
 
-  test('stays fresh with messages in sequence and turns stale at its bound without', () => {
+  test('a gap is seen, what it carries counts at once, and the number does not pass the gap', () => {
     const set = loaded();
-    expect(set.apply({ sequence: 10, revocations: [] }, start + 4_000)).toBe(true);
-    expect(set.isFresh(start + 9_000)).toBe(true);
-    expect(set.isFresh(start + 9_001)).toBe(false);
+    expect(set.apply({ sequence: 12, revocations: [session('s1')] }, start)).toBe(false);
+    expect(set.isRevoked(claims, start)).toBe(true);
+    expect(set.sequence).toBe(10);
+    set.load({ after: 10, sequence: 11, revocations: [] }, start);
+    expect(set.sequence).toBe(12);
   });
 
-  test('a gap is seen, what it carries counts at once, and it does not make the set fresher', () => {
+  test('a head that is ahead of what is known is a gap, however it is told', () => {
     const set = loaded();
-    expect(set.apply({ sequence: 12, revocations: [session('s1')] }, start + 4_000)).toBe(false);
-    expect(set.isRevoked(claims, start + 4_000)).toBe(true);
-    expect(set.isFresh(start + 5_001)).toBe(false);
-    set.load({ sequence: 12, revocations: [] }, start + 5_500);
-    expect(set.isFresh(start + 5_501)).toBe(true);
-    expect(set.isRevoked(claims, start + 5_501)).toBe(true);
+    expect(set.apply({ sequence: 10, revocations: [] }, start)).toBe(true);
+    expect(set.apply({ sequence: 11, revocations: [] }, start)).toBe(false);
+    set.apply({ sequence: 13, revocations: [session('s3')] }, start);
+    expect(set.sequence).toBe(10);
   });
 
-  test('several revocations in one message raise the sequence by as many', () => {
+  test.each([[['11', '12', '13']], [['13', '12', '11']], [['12', '13', '11']], [['13', '11', '12', '13']]])(
+    'messages in the order %j lead to the same number',
+    (order) => {
+      const set = loaded();
+      for (const sequence of order) set.apply({ sequence: Number(sequence), revocations: [session(sequence)] }, start);
+      expect(set.sequence).toBe(13);
+    },
+  );
+
+  test('several revocations in one message raise the number by as many', () => {
     const set = loaded();
     expect(set.apply({ sequence: 12, revocations: [session('s1'), session('s2')] }, start)).toBe(true);
     expect(set.apply({ sequence: 12, revocations: [session('s1'), session('s2')] }, start)).toBe(true);
     expect(set.apply({ sequence: 13, revocations: [session('s3')] }, start)).toBe(true);
+    expect(set.sequence).toBe(13);
   });
 
-  test('a sequence that falls back is a gap: somebody restored something', () => {
-    const set = loaded();
-    expect(set.apply({ sequence: 4, revocations: [] }, start)).toBe(false);
+  test('after a restart of the numbers only a list from the beginning counts, and nothing is forgotten', () => {
+    const set = loaded([session('s1')]);
+    set.restart();
+    expect(set.isRevoked(claims, start)).toBe(true);
+    set.load({ after: 10, sequence: 4, revocations: [] }, start);
+    expect(set.sequence).toBe(0);
+    set.load({ after: 0, sequence: 4, revocations: [] }, start);
+    expect(set.sequence).toBe(4);
   });
 });

@@ -2,6 +2,7 @@ import type { AccessTokenClaims } from '@prime-nest/contracts/claims';
 import type { Revocation } from '@prime-nest/contracts/identity';
 
 export interface RevocationMessage {
+  /** Of the last of `revocations`, which are numbered one by one up to it. */
   readonly sequence: number;
   readonly revocations: readonly Revocation[];
 }
@@ -12,31 +13,23 @@ interface Epoch {
 }
 
 const pruneEveryMs = 60_000;
+const aheadMax = 1_000;
 
 /**
  * What has been revoked although its signature still holds. It only ever gains entries until they end by themselves:
- * no message, however late or repeated, brings a session back. It knows until when it was complete, and
- * {@link isFresh} turns false `boundMs` after that, whatever the reason.
+ * no message, however late or repeated, brings a session back. It knows up to which number nothing is missing.
  */
 export class RevocationSet {
   readonly #sessions = new Map<string, number>();
   readonly #epochs = new Map<string, Epoch>();
-  readonly #boundMs: number;
-  #sequence: number | undefined;
-  #completeAtMs = Number.NEGATIVE_INFINITY;
+  /** Messages that came before an earlier one: where each ends, by where it begins. */
+  readonly #ahead = new Map<number, number>();
+  #sequence = 0;
   #prunedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(boundMs: number) {
-    this.#boundMs = boundMs;
-  }
-
-  isFresh(nowMs: number): boolean {
-    return nowMs - this.#completeAtMs <= this.#boundMs;
-  }
-
-  /** Milliseconds since everything that was revoked was known here. */
-  ageMs(nowMs: number): number {
-    return nowMs - this.#completeAtMs;
+  /** Everything up to here is known. 0 before the first list. */
+  get sequence(): number {
+    return this.#sequence;
   }
 
   isRevoked({ sid, sub, ver }: AccessTokenClaims, nowMs: number): boolean {
@@ -46,26 +39,38 @@ export class RevocationSet {
     return epoch !== undefined && epoch.untilMs > nowMs && ver < epoch.minEpoch;
   }
 
-  /** Takes a complete list that was asked for at `askedAtMs`: from that instant on nothing is missing. */
-  load({ sequence, revocations }: RevocationMessage, askedAtMs: number): void {
-    this.#add(revocations, askedAtMs);
-    this.#sequence = sequence;
-    this.#completeAtMs = Math.max(this.#completeAtMs, askedAtMs);
+  /** Takes the answer to the question for everything after `after`. */
+  load({ after, sequence, revocations }: RevocationMessage & { readonly after: number }, nowMs: number): void {
+    this.#add(revocations, nowMs);
+    // Otherwise the numbers began anew while the answer was under way.
+    if (after <= this.#sequence) this.#advance(sequence);
   }
 
   /**
-   * Takes one message of the feed. Answers false when something between it and the one before is missing: what it
-   * carries counts all the same, but the set is not complete until {@link load}.
+   * Takes one message of the feed. Answers whether nothing up to its number is missing; what it carries counts in
+   * any case.
    */
   apply({ sequence, revocations }: RevocationMessage, nowMs: number): boolean {
     this.#add(revocations, nowMs);
-    if (this.#sequence === undefined || sequence - revocations.length !== this.#sequence) {
-      const isRepeat = revocations.length > 0 && sequence === this.#sequence;
-      if (!isRepeat) return false;
+    const before = sequence - revocations.length;
+    if (before <= this.#sequence) this.#advance(sequence);
+    else if (revocations.length > 0 && this.#ahead.size < aheadMax) this.#ahead.set(before, sequence);
+    return this.#sequence >= sequence;
+  }
+
+  /** The numbers begin anew: whoever counts them has been restored from a copy. What is known stays. */
+  restart(): void {
+    this.#sequence = 0;
+    this.#ahead.clear();
+  }
+
+  #advance(sequence: number): void {
+    this.#sequence = Math.max(this.#sequence, sequence);
+    for (let end = this.#ahead.get(this.#sequence); end !== undefined; end = this.#ahead.get(this.#sequence)) {
+      this.#ahead.delete(this.#sequence);
+      this.#sequence = end;
     }
-    this.#sequence = sequence;
-    this.#completeAtMs = Math.max(this.#completeAtMs, nowMs);
-    return true;
+    for (const before of this.#ahead.keys()) if (before < this.#sequence) this.#ahead.delete(before);
   }
 
   #add(revocations: readonly Revocation[], nowMs: number): void {

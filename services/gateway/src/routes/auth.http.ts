@@ -5,12 +5,11 @@ import { Account, Email, Password, Session, TokenResponse } from '@prime-nest/co
 import { Id } from '@prime-nest/contracts/ids';
 import { z } from 'zod';
 import type { Principal } from '../access/principal.js';
-import type { RevocationFeed } from '../access/revocation-feed.consumer.js';
 import { Authenticated, Public } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
 import { Caller, Context, RetryKey } from '../http/parameters.decorator.js';
-import { CALLS, REVOCATION_FEED } from '../tokens.js';
+import { CALLS } from '../tokens.js';
 import * as sample from './samples.js';
 
 const LoginBody = z
@@ -40,10 +39,7 @@ const Me = Account.extend({
 @ApiTags('auth')
 @Controller('auth')
 export class AuthHttp {
-  constructor(
-    @Inject(CALLS) private readonly calls: Calls,
-    @Inject(REVOCATION_FEED) private readonly feed: RevocationFeed,
-  ) {}
+  constructor(@Inject(CALLS) private readonly calls: Calls) {}
 
   @Post('login')
   @Public()
@@ -91,7 +87,6 @@ export class AuthHttp {
   @Describe({ summary: 'End this session', status: 204 })
   async logout(@Caller() { id, sessionId }: Principal, @Context() context: CallContext): Promise<void> {
     await this.calls.call('identity.session.revoke.v1', { accountId: id, sessionId, reason: 'logout' }, context);
-    await this.feed.catchUp();
   }
 
   @Post('logout-all')
@@ -99,7 +94,6 @@ export class AuthHttp {
   @Describe({ summary: 'End every session of the caller', status: 204 })
   async logoutAll(@Caller() { id }: Principal, @Context() context: CallContext): Promise<void> {
     await this.calls.call('identity.session.revoke_all.v1', { accountId: id, reason: 'logout_all' }, context);
-    await this.feed.catchUp();
   }
 
   @Get('sessions')
@@ -126,7 +120,6 @@ export class AuthHttp {
     @Context() context: CallContext,
   ): Promise<void> {
     await this.calls.call('identity.session.revoke.v1', { accountId: id, sessionId, reason: 'revoked' }, context);
-    await this.feed.catchUp();
   }
 
   @Post('change-password')
@@ -144,7 +137,6 @@ export class AuthHttp {
     @Context() context: CallContext,
   ): Promise<void> {
     await this.calls.call('identity.password.change.v1', { accountId: id, ...body }, context);
-    await this.feed.catchUp();
   }
 
   @Post('reset-password')
@@ -161,7 +153,6 @@ export class AuthHttp {
     @Context() context: CallContext,
   ): Promise<void> {
     await this.calls.call('identity.password.reset.v1', body, context);
-    await this.feed.catchUp();
   }
 
   @Get('me')

@@ -8,7 +8,6 @@ import { Preview } from '@prime-nest/contracts/rbac';
 import { newId } from '@prime-nest/kit/ids';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { RevocationFeed } from '../access/revocation-feed.consumer.js';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
 import { Describe } from '../http/describe.decorator.js';
@@ -17,7 +16,7 @@ import { Caller, Changing, Context } from '../http/parameters.decorator.js';
 import type { Change } from '../http/parameters.decorator.js';
 import type { Principal } from '../access/principal.js';
 import { PageQuery, TryQuery } from '../http/query.js';
-import { CALLS, REVOCATION_FEED } from '../tokens.js';
+import { CALLS } from '../tokens.js';
 import { deleteUser, updateUser } from '../users/change-user.command.js';
 import { issueReset } from '../users/issue-reset.command.js';
 import { createUser } from '../users/create-user.command.js';
@@ -53,10 +52,7 @@ const withRoles = { ...sample.account, roles: [{ id: sample.role.id, name: sampl
 @ApiTags('users')
 @Controller('users')
 export class UsersHttp {
-  constructor(
-    @Inject(CALLS) private readonly calls: Calls,
-    @Inject(REVOCATION_FEED) private readonly feed: RevocationFeed,
-  ) {}
+  constructor(@Inject(CALLS) private readonly calls: Calls) {}
 
   @Post()
   @Requires('users:create')
@@ -136,7 +132,6 @@ export class UsersHttp {
   ): Promise<Account> {
     const { account, effect } = await updateUser(this.calls, { id, ...change }, context);
     if (effect !== undefined) showEffect(reply, effect);
-    if (change.isActive === false) await this.feed.catchUp();
     return account;
   }
 
@@ -154,7 +149,6 @@ export class UsersHttp {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<void> {
     showEffect(reply, await deleteUser(this.calls, id, context));
-    await this.feed.catchUp();
   }
 
   @Put(':id/roles')
@@ -225,6 +219,5 @@ export class UsersHttp {
   @Describe({ summary: 'End every session of a user', status: 204, errors: ['not_found'] })
   async endSessions(@Param('id', { schema: Id }) id: string, @Context() context: CallContext): Promise<void> {
     await this.calls.call('identity.session.revoke_all.v1', { accountId: id, reason: 'administrator' }, context);
-    await this.feed.catchUp();
   }
 }

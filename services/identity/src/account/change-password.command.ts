@@ -68,7 +68,7 @@ export class ChangePassword {
     if (!isMatch) return failed('wrong_password');
 
     const passwordHash = await hasher.hash(newPassword);
-    const isChanged = await ending.announceAfter(async (tx) => {
+    const isChanged = await ending.inForceAfter(async (tx) => {
       const now = clock();
       const epoch = await replacePassword(tx, {
         id: accountId,

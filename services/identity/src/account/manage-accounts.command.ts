@@ -1,6 +1,6 @@
 import type { CallContext } from '@prime-nest/contracts/context';
 import type { Clock } from '@prime-nest/kit/clock';
-import type { Tx } from '@prime-nest/kit/database';
+import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import type { EndSessions } from '../session/end-sessions.command.js';
 import { lockAccount, markDeleted, updateAccount, type AccountRow } from './account.store.js';
@@ -8,6 +8,7 @@ import { identifierOf } from './lockout.js';
 import { unlockIdentifier } from './lockout.store.js';
 
 export interface ManageAccountsParts {
+  readonly database: Database;
   readonly ending: EndSessions;
   readonly outbox: Outbox;
   readonly clock: Clock;
@@ -31,9 +32,10 @@ export class ManageAccounts {
   /** Changes name or activity; deactivation ends every session first. Nothing to change changes nothing. Throws `not_found`. */
   async update({ id, name, isActive }: AccountUpdate, context: CallContext): Promise<AccountRow> {
     const { ending, clock } = this.#parts;
-    return ending.announceAfter(async (tx) => {
+    return ending.inForceAfter(async (tx) => {
       const before = await lockAccount(tx, id);
       const wanted = { name: name ?? before.name, isActive: isActive ?? before.isActive };
+      if (isActive === false && !before.isActive) await ending.confirm(tx);
       if (wanted.name === before.name && wanted.isActive === before.isActive) return before;
       // Activation needs no new epoch: the deactivation before it has taken the old sessions already.
       const credentialEpoch = before.credentialEpoch + (before.isActive && !wanted.isActive ? 1 : 0);
@@ -65,7 +67,7 @@ export class ManageAccounts {
   /** Soft: every session ends, the address becomes free, the row stays. Throws `not_found`. */
   async remove(id: string, context: CallContext): Promise<void> {
     const { ending, outbox, clock } = this.#parts;
-    await ending.announceAfter(async (tx) => {
+    await ending.inForceAfter(async (tx) => {
       const { email, name, isActive, credentialEpoch } = await lockAccount(tx, id);
       await markDeleted(tx, id, clock());
       const change = { before: { email, name, isActive } };
@@ -76,8 +78,8 @@ export class ManageAccounts {
 
   /** Forgets the failed attempts against the account, from wherever they came. Throws `not_found`. */
   async unlock(id: string, context: CallContext): Promise<void> {
-    const { ending, outbox, laneKey } = this.#parts;
-    await ending.announceAfter(async (tx) => {
+    const { database, outbox, laneKey } = this.#parts;
+    await database.transaction(async (tx) => {
       const { email } = await lockAccount(tx, id);
       const lanes = await unlockIdentifier(tx, identifierOf(laneKey, email));
       await outbox.append(

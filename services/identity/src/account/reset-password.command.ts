@@ -94,7 +94,7 @@ export class ResetPassword {
     const { accountId, credentialEpoch, email } = open;
     assertPasswordAllowed({ password: newPassword, email, common: commonPasswords, pointer: '/newPassword' });
     const passwordHash = await hasher.hash(newPassword);
-    const isSet = await ending.announceAfter(async (tx) => {
+    const isSet = await ending.inForceAfter(async (tx) => {
       const now = clock();
       // The account before the code, like every other change of it, or two of them could wait for each other.
       const epoch = await replacePassword(tx, { id: accountId, provenEpoch: credentialEpoch, passwordHash, now });

@@ -4,15 +4,15 @@ import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { lockAccount } from '../account/account.store.js';
-import { appendRevocations, type NewRevocation, type RevocationBatch } from './revocation.store.js';
+import type { RevocationForce, Standpoint } from './revocation-force.command.js';
+import { appendRevocations, type NewRevocation } from './revocation.store.js';
 import { endAllSessions, endSession, type EndReason } from './session.store.js';
 
 export interface EndSessionsParts {
   readonly database: Database;
   readonly outbox: Outbox;
   readonly clock: Clock;
-  /** Tells gateways what was just committed; see the revocation feed. */
-  readonly announce: (batch: RevocationBatch) => Promise<void>;
+  readonly force: RevocationForce;
   readonly accessTtlSeconds: number;
 }
 
@@ -21,12 +21,12 @@ const marginSeconds = 60;
 
 /**
  * Ends sessions: their refresh tokens in this database, their access tokens at every gateway. A call that answers has
- * committed the end and handed it to the bus.
+ * committed the end, and no gateway anywhere accepts those tokens any more.
  */
 export class EndSessions {
   readonly #parts: EndSessionsParts;
-  /** Batches of open transactions, to be announced by {@link announceAfter} once they are committed. */
-  readonly #pending = new WeakMap<Tx, RevocationBatch[]>();
+  /** What open transactions have revoked, to be told once they are committed. */
+  readonly #pending = new WeakMap<Tx, Standpoint[]>();
 
   constructor(parts: EndSessionsParts) {
     this.#parts = parts;
@@ -37,33 +37,58 @@ export class EndSessions {
     { accountId, sessionId, reason }: { accountId: string; sessionId: string; reason: EndReason },
     context: CallContext,
   ): Promise<void> {
-    await this.announceAfter(async (tx) => {
+    await this.inForceAfter(async (tx) => {
       const isEnded = await endSession(tx, { sessionId, accountId, reason, now: this.#parts.clock() });
       if (isEnded === undefined) throw new AppError('not_found');
       if (isEnded) await this.record(tx, { sessionIds: [sessionId], reason, context });
+      else await this.confirm(tx);
     });
   }
 
   /** Every session of the account; answers how many were alive. Throws `not_found`. */
   async all({ accountId, reason }: { accountId: string; reason: EndReason }, context: CallContext): Promise<number> {
-    return this.announceAfter(async (tx) => {
+    return this.inForceAfter(async (tx) => {
       await lockAccount(tx, accountId);
       const sessionIds = await endAllSessions(tx, accountId, reason, this.#parts.clock());
+      if (sessionIds.length === 0) await this.confirm(tx);
       await this.record(tx, { sessionIds, reason, context });
       return sessionIds.length;
     });
   }
 
-  /** Runs a transaction that ends sessions, and announces what it committed before answering. */
+  /** Runs a transaction that ends sessions, and answers when no gateway accepts what it ended. */
+  async inForceAfter<T>(fn: (tx: Tx) => Promise<T>): Promise<T> {
+    const { result, standpoints } = await this.#commit(fn);
+    // A crash here leaves the end committed and unanswered: repeating the call waits for the same gateways.
+    await Promise.all(standpoints.map((standpoint) => this.#parts.force.reached(standpoint)));
+    return result;
+  }
+
+  /** For ends that nobody asked for: gateways are told, and the answer does not wait for them. */
   async announceAfter<T>(fn: (tx: Tx) => Promise<T>): Promise<T> {
-    let batches: RevocationBatch[] = [];
+    return (await this.#commit(fn)).result;
+  }
+
+  async #commit<T>(fn: (tx: Tx) => Promise<T>): Promise<{ result: T; standpoints: readonly Standpoint[] }> {
+    let standpoints: Standpoint[] = [];
     const result = await this.#parts.database.transaction(async (tx) => {
-      batches = [];
-      this.#pending.set(tx, batches);
+      standpoints = [];
+      this.#pending.set(tx, standpoints);
       return fn(tx);
     });
-    for (const batch of batches) await this.#parts.announce(batch);
-    return result;
+    for (const standpoint of standpoints) this.#parts.force.announce(standpoint);
+    return { result, standpoints };
+  }
+
+  /** Nothing to end, because it has been ended before: the answer still waits until that is in force. */
+  async confirm(tx: Tx): Promise<void> {
+    this.#pending.get(tx)?.push(await this.#parts.force.standpointNow(tx));
+  }
+
+  /** Resolves when everything that was ended before the call is in force. */
+  async confirmNow(): Promise<void> {
+    const { database, force } = this.#parts;
+    await force.reached(await force.standpointNow(database));
   }
 
   /** Events and revocations of sessions that `tx` has just ended. Call it last: it serialises with every other end. */
@@ -100,9 +125,8 @@ export class EndSessions {
 
   /** Revocations alone, numbered and remembered for the announcement. */
   async revoke(tx: Tx, revocations: readonly NewRevocation[]): Promise<void> {
-    const { clock, accessTtlSeconds } = this.#parts;
+    const { clock, accessTtlSeconds, force } = this.#parts;
     const until = new Date(clock().getTime() + (accessTtlSeconds + marginSeconds) * 1000);
-    const batch = await appendRevocations(tx, revocations, until);
-    this.#pending.get(tx)?.push(batch);
+    this.#pending.get(tx)?.push(force.standpoint(await appendRevocations(tx, revocations, until)));
   }
 }

@@ -1,9 +1,9 @@
 import { AppError } from '@prime-nest/contracts/errors';
-import type { Revocation, Session } from '@prime-nest/contracts/identity';
+import { revocationsPerListMax, type Session } from '@prime-nest/contracts/identity';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
 import { findAccount } from '../account/account.store.js';
-import { listRevocations } from './revocation.store.js';
+import { listRevocations, type RevocationPage } from './revocation.store.js';
 import { listSessions } from './session.store.js';
 
 export class ReadSessions {
@@ -30,7 +30,7 @@ export class ReadSessions {
     };
   }
 
-  revocations(): Promise<{ sequence: number; revocations: Revocation[] }> {
-    return listRevocations(this.#database, this.#clock());
+  revocations(after: number): Promise<RevocationPage> {
+    return listRevocations(this.#database, { after, max: revocationsPerListMax, now: this.#clock() });
   }
 }

@@ -80,11 +80,16 @@ export class Refresh {
     idempotencyKey: string | undefined,
     context: CallContext,
   ): Promise<TokenResponse> {
-    const { database, envelope, issuer, clock, log } = this.#parts;
-    const sealedKey = await findSealedKey(database, token.sessionId);
-    if (sealedKey === undefined) throw new AppError('invalid_grant');
-    const sessionKey = envelope.open(sealedKey, sessionContext(token.sessionId));
+    const { database, envelope, issuer, ending, clock, log } = this.#parts;
+    const found = await findSealedKey(database, token.sessionId);
+    if (found === undefined) throw new AppError('invalid_grant');
+    const sessionKey = envelope.open(found.sealedKey, sessionContext(token.sessionId));
     if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
+    if (found.isRevoked) {
+      // The answer to the call that ended it may have been lost: nobody is told before it is so everywhere.
+      await ending.confirmNow();
+      throw new AppError('invalid_grant');
+    }
 
     const now = clock();
     const presented: Presented = {
@@ -116,7 +121,7 @@ export class Refresh {
   #redeem(presented: Presented): Promise<Outcome> {
     const { outbox, idleSeconds, ending } = this.#parts;
     const { token, now, retryKey = null, redemption } = presented;
-    return ending.announceAfter(async (tx) => {
+    return ending.inForceAfter(async (tx) => {
       const session = await rotateSession(tx, {
         sessionId: token.sessionId,
         presentedGeneration: token.generation,

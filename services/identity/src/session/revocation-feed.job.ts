@@ -1,12 +1,12 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { identityNotify } from '@prime-nest/contracts/identity';
-import { publishNotify } from '@prime-nest/kit/bus/notify';
+import { gatewayNotify, identityNotify } from '@prime-nest/contracts/identity';
+import { type NotifySubscription, publishNotify, subscribeNotify } from '@prime-nest/kit/bus/notify';
 import type { Database } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
 import { revocationHead, type RevocationBatch } from './revocation.store.js';
 
 const subject = 'notify.identity.revocations.v1';
+const applied = 'notify.gateway.applied.v1';
 
 export interface RevocationFeedParts {
   readonly database: Database;
@@ -15,46 +15,57 @@ export interface RevocationFeedParts {
   readonly heartbeatMs: number;
 }
 
-/** How long an answer waits for the bus to confirm that it has the announcement. */
-const flushTimeoutMs = 500;
-
 /**
- * What gateways hear about revocations. Announcements hasten, heartbeats bound: each heartbeat carries the head of
- * the list, so a gateway that missed an announcement asks for the list within one beat, and one that hears no beat
- * knows that it knows nothing.
+ * What gateways hear about revocations, and what they answer. Announcements and answers hasten, heartbeats and leases
+ * bound: each heartbeat carries the head of the list, so a gateway that missed an announcement asks for what is
+ * missing within one beat.
  */
 export class RevocationFeed {
   readonly #parts: RevocationFeedParts;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
+  #answers: NotifySubscription | undefined;
 
   constructor(parts: RevocationFeedParts) {
     this.#parts = parts;
   }
 
-  /**
-   * Hands committed revocations to the bus, and waits until the server has them. It never fails: what is lost here is
-   * found by the next heartbeat.
-   */
-  async announce(batch: RevocationBatch): Promise<void> {
+  /** Hands committed revocations to the bus. It never fails: what is lost here is found by the next heartbeat. */
+  announce(batch: RevocationBatch): void {
     const { connection, log } = this.#parts;
     try {
       publishNotify(connection, subject, identityNotify[subject], { ...batch, revocations: [...batch.revocations] });
-      await Promise.race([connection.flush(), wait(flushTimeoutMs, undefined, { ref: false })]);
     } catch (error) {
       log.warn({ err: error, sequence: batch.sequence }, 'revocation.announce_failed');
     }
   }
 
-  start(): void {
+  /** `onApplied`: a gateway knows every revocation up to there. */
+  async start(onApplied: (memberId: string, sequence: number) => void): Promise<void> {
+    const { connection, log, heartbeatMs } = this.#parts;
     this.#timer = setInterval(() => {
       this.#beating = this.#beat();
-    }, this.#parts.heartbeatMs);
+    }, heartbeatMs);
+    this.#answers = await subscribeNotify({
+      connection,
+      subject: applied,
+      schema: gatewayNotify[applied],
+      onNotify: ({ memberId, sequence }) => {
+        onApplied(memberId, sequence);
+      },
+      log,
+    });
+  }
+
+  /** A readiness check. */
+  async check(): Promise<void> {
+    await this.#answers?.check();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating;
+    await this.#answers?.stop();
   }
 
   async #beat(): Promise<void> {

@@ -45,9 +45,4 @@ export class SessionRpc {
   async revokeAll(request: Asked<'identity.session.revoke_all.v1'>, context: CallContext) {
     return { revoked: await this.ending.all(request, context) };
   }
-
-  @Rpc('identity.revocation.list.v1')
-  listRevocations() {
-    return this.reading.revocations();
-  }
 }

@@ -70,13 +70,16 @@ export async function insertSession(tx: Tx, session: NewSession): Promise<boolea
   return rows.length === 1;
 }
 
-/** The encrypted key of a session that has not been revoked; revoked ones never come back. */
-export async function findSealedKey(db: Queryable, sessionId: string): Promise<Buffer | undefined> {
-  const [row] = await db.query<{ key: Buffer }>(
-    'SELECT sealed_key AS key FROM session WHERE id = $1 AND revoked_at IS NULL',
+/** The encrypted key of a session, and whether it has been revoked; a revoked one never comes back. */
+export async function findSealedKey(
+  db: Queryable,
+  sessionId: string,
+): Promise<{ sealedKey: Buffer; isRevoked: boolean } | undefined> {
+  const [row] = await db.query<{ sealedKey: Buffer; isRevoked: boolean }>(
+    'SELECT sealed_key AS "sealedKey", revoked_at IS NOT NULL AS "isRevoked" FROM session WHERE id = $1',
     [sessionId],
   );
-  return row?.key;
+  return row;
 }
 
 export interface Rotation {

@@ -35,4 +35,16 @@ describe('envelope', () => {
     expect(envelope.derive('a')).toEqual(envelope.derive('a'));
     expect(envelope.derive('a')).not.toEqual(envelope.derive('b'));
   });
+
+  test('a previous key opens what it has sealed, and seals nothing', () => {
+    const [old, fresh] = [randomBytes(32), randomBytes(32)];
+    const before = createEnvelope(old).seal(secret, 'x');
+    const both = createEnvelope(fresh, [old]);
+    expect(both.open(before, 'x')).toEqual(secret);
+    const after = both.seal(secret, 'x');
+    expect(createEnvelope(fresh).open(after, 'x')).toEqual(secret);
+    expect(() => createEnvelope(old).open(after, 'x')).toThrow('another key-encryption key');
+    expect(after.subarray(0, both.prefix.length)).toEqual(both.prefix);
+    expect(before.subarray(0, both.prefix.length)).not.toEqual(both.prefix);
+  });
 });

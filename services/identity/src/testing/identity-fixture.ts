@@ -7,7 +7,7 @@ import { systemClock, type Clock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
 import { openDatabase, type Database } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
-import { createLogger, silentLogger } from '@prime-nest/kit/log';
+import { createLogger, silentLogger, type Logger } from '@prime-nest/kit/log';
 import { Secret } from '@prime-nest/kit/secret';
 import type { AccountRow } from '../account/account.store.js';
 import { createPasswordHasher, type PasswordHasher } from '../account/password-hasher.worker.js';
@@ -28,6 +28,7 @@ export interface Fixture extends Identity {
   readonly config: IdentityConfig;
   readonly database: Database;
   readonly connection: NatsConnection;
+  readonly log: Logger;
   /** Lines that the service logged. */
   readonly logged: string[];
   /** Hashes computed by `hasher` so far, comparisons included. */
@@ -86,6 +87,7 @@ export async function openFixture({
     config,
     database,
     connection,
+    log,
     logged,
     hashCount: count,
     newAccount: async (accountPassword = goodPassword) => {

@@ -1,7 +1,7 @@
 import type { Effect } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
-import { type Clocks, clockRateErrorMax } from './lease.js';
+import { type Clocks, clockRateErrorMax } from '@prime-nest/kit/lease';
 import { barrierTimes, fenced as fencedMembers } from '../telemetry.js';
 import { readAcked, readLiveMembers } from './member.store.js';
 

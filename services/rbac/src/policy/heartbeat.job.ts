@@ -1,6 +1,6 @@
 import type { Database } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
-import { type Clocks, type Lease, momentOf } from './lease.js';
+import { type Clocks, type Lease, momentOf } from '@prime-nest/kit/lease';
 import { removeDeadMembers, removeMember, renewLease } from './member.store.js';
 import type { Replica } from './replica.store.js';
 

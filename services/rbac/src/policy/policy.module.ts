@@ -5,7 +5,7 @@ import { Barrier } from './barrier.command.js';
 import type { Fleet } from './fleet.consumer.js';
 import type { Guarantee } from './guarantee.js';
 import { Heartbeat } from './heartbeat.job.js';
-import { type Clocks, Lease, momentOf } from './lease.js';
+import { type Clocks, Lease, momentOf, systemClocks } from '@prime-nest/kit/lease';
 import { Mutator } from './mutate.command.js';
 import { leaseAge, leaseLeft, revision as heldRevision } from '../telemetry.js';
 import { Replica } from './replica.store.js';
@@ -33,7 +33,7 @@ export interface Policy {
   stop(): Promise<void>;
 }
 
-export const systemClocks: Clocks = { monoMs: () => performance.now(), wallMs: () => Date.now() };
+export { systemClocks };
 
 /** Puts one process's share of the policy together: its replica, its lease, and its way to change things. */
 export function createPolicy(parts: PolicyParts): Policy {

@@ -2,7 +2,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import type { Database } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
 import { applyDelta, compile } from './compile.js';
-import { type Clocks, type Lease, type Moment, databaseTimeMax, momentOf } from './lease.js';
+import { type Clocks, type Lease, type Moment, databaseTimeMax, momentOf } from '@prime-nest/kit/lease';
 import { type Head, readChangesSince, readHead, readPolicy } from './policy.store.js';
 import { ReadIndex } from './read-index.js';
 import { type PolicySnapshot, emptySnapshot } from './snapshot.js';

@@ -9,6 +9,9 @@ export interface Moment {
   readonly wallMs: number;
 }
 
+/** The clocks of this process. */
+export const systemClocks: Clocks = { monoMs: () => performance.now(), wallMs: () => Date.now() };
+
 export function momentOf(clocks: Clocks): Moment {
   return { monoMs: clocks.monoMs(), wallMs: clocks.wallMs() };
 }
@@ -17,7 +20,7 @@ export function momentOf(clocks: Clocks): Moment {
 export const clockRateErrorMax = 0.01;
 
 /**
- * The right to decide without asking: while it is held, no mutation is answered that this process does not know.
+ * The right to decide without asking: while it is held, no change is answered that this process does not know.
  * Counted from the moment the request was sent, not from its answer: the database counts from later. Shortened by
  * the clock rate error: a slow clock must not stretch it past the end that the database has recorded. Both clocks have
  * to agree that it is held, because each stands still in a situation where the other one does not.

@@ -1,0 +1,59 @@
+import { describe, expect, test } from '@jest/globals';
+import { MemberBarrier } from './member-barrier.js';
+
+function barrierOf(recorded: () => string[] = () => []) {
+  const clock = { nowMs: 1_000 };
+  const clocks = { monoMs: () => clock.nowMs, wallMs: () => clock.nowMs };
+  const barrier = new MemberBarrier({ clocks, leaseMsMax: 2_000, readAcked: () => Promise.resolve(recorded()) });
+  return { barrier, clock };
+}
+
+describe('the barrier', () => {
+  test('is open when nobody holds a lease', async () => {
+    const { barrier } = barrierOf();
+    expect(await barrier.wait(7, barrier.deadlines([]))).toMatchObject({ acked: [], fenced: [] });
+  });
+
+  test('waits for the position, and an acknowledgement of an older one does not count', async () => {
+    const { barrier } = barrierOf();
+    const live = barrier.deadlines([{ memberId: 'a', leftMs: 2_000 }]);
+    barrier.noteApplied('a', 6);
+    let isOpen = false;
+    const waiting = barrier.wait(7, live).then((effect) => {
+      isOpen = true;
+      return effect;
+    });
+    barrier.noteApplied('b', 7);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(isOpen).toBe(false);
+    barrier.noteApplied('a', 7);
+    expect(await waiting).toMatchObject({ acked: ['a'], fenced: [] });
+  });
+
+  test('goes on without a member when its lease has ended on the slowest clock, and not before', async () => {
+    const { barrier, clock } = barrierOf();
+    const live = barrier.deadlines([{ memberId: 'a', leftMs: 1_000 }]);
+    let isOpen = false;
+    const waiting = barrier.wait(7, live).then((effect) => {
+      isOpen = true;
+      return effect;
+    });
+    clock.nowMs += 1_019;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(isOpen).toBe(false);
+    clock.nowMs += 1;
+    expect(await waiting).toMatchObject({ acked: [], fenced: ['a'] });
+  });
+
+  test('finds an acknowledgement whose message was lost', async () => {
+    const { barrier } = barrierOf(() => ['a']);
+    const live = barrier.deadlines([{ memberId: 'a', leftMs: 2_000 }]);
+    expect(await barrier.wait(7, live)).toMatchObject({ acked: ['a'], fenced: [] });
+  });
+
+  test('a database whose clock was set back does not stretch a lease', () => {
+    const { barrier } = barrierOf();
+    const live = barrier.deadlines([{ memberId: 'a', leftMs: 3_600_000 }]);
+    expect(live.get('a')).toBe(1_000 + 2_030);
+  });
+});

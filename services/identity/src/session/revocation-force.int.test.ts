@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { newId } from '@prime-nest/kit/ids';
+import { testKeyPair } from '@prime-nest/testkit/keys';
+import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
+import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
+import { migrations } from '../migrations/migrate.js';
+import { anonymous, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+
+let nats: TestNats;
+let store: TestDatabase;
+let identity: Fixture;
+
+beforeAll(async () => {
+  [nats, store] = await Promise.all([
+    startTestNats({ streams: false }),
+    createTestDatabase({ service: 'identity', migrations }),
+  ]);
+  identity = await openFixture({
+    databaseUrl: store.url,
+    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    keyPair: testKeyPair(),
+  });
+});
+afterAll(async () => {
+  await identity.close();
+  await Promise.all([nats.stop(), store.drop()]);
+});
+
+async function signIn() {
+  const account = await identity.newAccount();
+  const tokens = await identity.login.run(account, anonymous());
+  return { account, tokens, session: { accountId: account.id, sessionId: tokens.session_id } };
+}
+
+/** A gateway that holds a lease and has acknowledged everything so far. */
+async function join(leaseMs = 2_000) {
+  const memberId = newId();
+  const head = await identity.force.renew({ memberId, appliedSequence: 0, leaseMs });
+  await identity.force.renew({ memberId, appliedSequence: head, leaseMs });
+  return { memberId, head, leave: () => identity.force.end(memberId) };
+}
+
+/** Answers the outcome, once it is there, and the time it took. */
+function watch(call: Promise<unknown>) {
+  const startedAtMs = performance.now();
+  const watched = { tookMs: undefined as number | undefined, outcome: outcomeOf(call) };
+  void watched.outcome.then(() => (watched.tookMs = performance.now() - startedAtMs));
+  return watched;
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('an answer to what ends sessions', () => {
+  const ends: [string, (one: Awaited<ReturnType<typeof signIn>>) => Promise<unknown>, string][] = [
+    ['a logout', ({ session }) => identity.ending.one({ ...session, reason: 'logout' }, anonymous()), 'ok'],
+    [
+      'a logout everywhere',
+      ({ account }) => identity.ending.all({ accountId: account.id, reason: 'logout_all' }, anonymous()),
+      'ok',
+    ],
+    [
+      'a password change',
+      ({ account }) =>
+        identity.passwords.run(
+          { accountId: account.id, currentPassword: account.password, newPassword: 'another-orchid-43-quay' },
+          anonymous(),
+        ),
+      'ok',
+    ],
+    [
+      'a deactivation',
+      ({ account }) => identity.management.update({ id: account.id, isActive: false }, anonymous()),
+      'ok',
+    ],
+    ['a deletion', ({ account }) => identity.management.remove(account.id, anonymous()), 'ok'],
+    [
+      'a reset',
+      async ({ account }) => {
+        const { resetCode } = await identity.resets.issue(account.id, anonymous());
+        await identity.resets.redeem({ resetCode, newPassword: 'another-orchid-43-quay' }, anonymous());
+      },
+      'ok',
+    ],
+    [
+      'a reuse',
+      async ({ tokens }) => {
+        const refresh = () => identity.refresh.run({ refreshToken: tokens.refresh_token }, anonymous());
+        await refresh();
+        await refresh();
+      },
+      'invalid_grant',
+    ],
+  ];
+
+  test.each(ends)('%s waits until every gateway has acknowledged it, and no longer', async (_name, end, expected) => {
+    const one = await signIn();
+    const gateway = await join();
+    const ending = watch(end(one));
+    await pause(400);
+    expect(ending.tookMs).toBeUndefined();
+    identity.force.noteApplied(gateway.memberId, gateway.head);
+    await pause(100);
+    expect(ending.tookMs).toBeUndefined();
+    identity.force.noteApplied(gateway.memberId, gateway.head + 1);
+    expect(await ending.outcome).toBe(expected);
+    expect(ending.tookMs).toBeLessThan(1_900);
+    await gateway.leave();
+  });
+
+  test('waits for the lease of a gateway that says nothing, and then goes on without it', async () => {
+    const { session } = await signIn();
+    await join(700);
+    const joinedAtMs = performance.now();
+    await identity.ending.one({ ...session, reason: 'logout' }, anonymous());
+    expect(performance.now() - joinedAtMs).toBeGreaterThan(650);
+  });
+
+  test('an acknowledgement that only the database has heard of is found', async () => {
+    const { session } = await signIn();
+    const gateway = await join();
+    const ending = watch(identity.ending.one({ ...session, reason: 'logout' }, anonymous()));
+    await pause(50);
+    await identity.database.query(`UPDATE gateway_member SET acked_sequence = $2 WHERE id = $1`, [
+      gateway.memberId,
+      gateway.head + 1,
+    ]);
+    expect(await ending.outcome).toBe('ok');
+    expect(ending.tookMs).toBeLessThan(1_900);
+    await gateway.leave();
+  });
+
+  test('a repetition waits for the same gateways as the call whose answer was lost', async () => {
+    const { session, tokens } = await signIn();
+    const gateway = await join();
+    const logout = () => identity.ending.one({ ...session, reason: 'logout' }, anonymous());
+    const calls = [watch(logout())];
+    await pause(100);
+    calls.push(watch(logout()));
+    calls.push(watch(identity.refresh.run({ refreshToken: tokens.refresh_token }, anonymous())));
+    await pause(300);
+    expect(calls.map(({ tookMs }) => tookMs)).toEqual([undefined, undefined, undefined]);
+    identity.force.noteApplied(gateway.memberId, gateway.head + 1);
+    expect(await Promise.all(calls.map(({ outcome }) => outcome))).toEqual(['ok', 'ok', 'invalid_grant']);
+    await gateway.leave();
+  });
+
+  test('a member that knows more than there is has acknowledged nothing that is still to come', async () => {
+    const { session } = await signIn();
+    const memberId = newId();
+    const head = await identity.force.renew({ memberId, appliedSequence: 1_000_000, leaseMs: 2_000 });
+    const ending = watch(identity.ending.one({ ...session, reason: 'logout' }, anonymous()));
+    await pause(300);
+    expect(ending.tookMs).toBeUndefined();
+    identity.force.noteApplied(memberId, head + 1);
+    expect(await ending.outcome).toBe('ok');
+    await identity.force.end(memberId);
+  });
+
+  test('a lease and a revocation never miss each other: one of them knows of the other', async () => {
+    const rounds = 100;
+    let seenByRenewal = 0;
+    for (let i = 0; i < rounds; i++) {
+      const { session } = i === 0 ? await signIn() : { session: undefined };
+      const memberId = newId();
+      const revoke = identity.database.transaction(async (tx) => {
+        const { appendRevocations } = await import('./revocation.store.js');
+        return appendRevocations(tx, [{ kind: 'session', sessionId: session?.sessionId ?? newId() }], new Date());
+      });
+      const [revoked, head] = await Promise.all([
+        revoke,
+        identity.force.renew({ memberId, appliedSequence: 0, leaseMs: 2_000 }),
+      ]);
+      const isSeenByRenewal = head >= revoked.sequence;
+      const isSeenByRevocation = revoked.leases.some((lease) => lease.memberId === memberId);
+      expect(isSeenByRenewal || isSeenByRevocation).toBe(true);
+      if (isSeenByRenewal) seenByRenewal++;
+      await identity.force.end(memberId);
+    }
+    expect(seenByRenewal).toBeGreaterThan(0);
+  });
+});
