@@ -22,6 +22,7 @@ import { LogStore } from './log/log.store.js';
 import { SequencerLock } from './log/sequencer-lock.store.js';
 import { auditMigrations } from './migrations/list.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
+import { ReceiptCommand } from './proof/receipt.command.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
 import { SignedStateStore } from './proof/signed-state.store.js';
 import { EntryStore } from './search/entry.store.js';
@@ -65,7 +66,10 @@ runService({
     life.onStop('bus', () => connection.drain());
 
     const outbox = createOutbox({ service, clock: systemClock });
-    const relay = startRelay({ database, connection, source: service, log });
+    const checkpoints = new CheckpointStore();
+    const receipt = new ReceiptCommand({ database, checkpoints });
+    const receipts = { ask: receipt.run.bind(receipt) };
+    const relay = startRelay({ database, connection, source: service, log, receipts });
     outbox.onCommitted(() => relay.wake());
     life.onStop('relay', () => relay.stop());
 
@@ -74,7 +78,6 @@ runService({
     const lock = new SequencerLock(database);
     const append = new AppendCommand({ database, log: logStore, clock, newId });
     const ingest = new IngestConsumer({ connection, append, lock, log });
-    const checkpoints = new CheckpointStore();
     const sign = new SignCheckpointCommand({
       database,
       log: logStore,

@@ -3,9 +3,10 @@ import { databaseSsl, runMigrations } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
 import type { IdentityStorageConfig } from '../config.js';
 import { Init1700000000001 } from './0001-init.js';
+import { OutboxReceipts1764500000001 } from './0002-outbox-receipts.js';
 
 /** In order; a released one is never changed. */
-export const migrations = [Init1700000000001];
+export const migrations = [Init1700000000001, OutboxReceipts1764500000001];
 
 /** Applies what is missing, as the role that owns the schema. */
 export async function migrate(config: IdentityStorageConfig, log: Logger): Promise<void> {
