@@ -51,13 +51,16 @@ export async function prune(session: Queryable, rowsMax: number): Promise<number
   return Number(row?.pruned ?? 0);
 }
 
-/** Where a published number stands. Numbers are gapless, so it is found by counting back from the cursor. */
+/**
+ * Where a published number stands. Numbers are gapless, so it is found by counting back from the cursor. The order is by
+ * the columns: a bare name would mean the text that is answered, in which 1000 comes before 999.
+ */
 async function placeOf(session: Queryable, cursor: Cursor, seq: bigint): Promise<Place | undefined> {
   if (seq === cursor.seq) return { xid: cursor.xid, id: cursor.id, seq };
   if (seq === 0n) return { xid: cursor.firstXid, id: cursor.firstId, seq };
   const [row] = await session.query<{ xid: string; id: string }>(
     `SELECT xid::text, id::text FROM outbox WHERE (xid, id) <= ($1::xid8, $2::bigint)
-      ORDER BY xid DESC, outbox.id DESC OFFSET $3 LIMIT 1`,
+      ORDER BY outbox.xid DESC, outbox.id DESC OFFSET $3 LIMIT 1`,
     [cursor.xid, cursor.id, String(cursor.seq - seq)],
   );
   return row === undefined ? undefined : { ...row, seq };

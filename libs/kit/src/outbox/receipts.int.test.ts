@@ -175,6 +175,22 @@ describe('a stream that loses what it acknowledged', () => {
     expect((await state()).note).toBe('signed 65');
   });
 
+  test('is filled again at the right place also where transaction ids get a digit more', async () => {
+    await write(12);
+    await owner.query(`UPDATE outbox o SET xid = (n.at + 3)::text::xid8
+      FROM (SELECT id, row_number() OVER (ORDER BY xid, id) AS at FROM outbox) n WHERE n.id = o.id`);
+    start();
+    await published(12);
+    await wipeStream();
+    const { epoch } = await state();
+    taken.set(epoch, new Map((await ids()).slice(0, 3).map((id, index) => [index + 1, id])));
+    await eventually(async () => {
+      await take();
+      return held(epoch).size === 12;
+    });
+    expect(takenIds(epoch)).toEqual(await ids());
+  });
+
   test('stays empty without receipts: the control', async () => {
     start({ receipts: false });
     await write(10);
