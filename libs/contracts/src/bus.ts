@@ -16,8 +16,13 @@ export const busUsers: readonly BusUser[] = ['gateway', 'identity', 'rbac', 'aud
 /** The durable JetStream consumer through which audit takes events. */
 export const auditConsumer = 'audit-sequencer';
 
-/** Which services call which: only along these edges may requests flow. */
-const calls: Readonly<Record<string, readonly string[]>> = { gateway: ['identity', 'rbac', 'audit'] };
+/** Who calls what, a whole service or one subject: only along these edges may requests flow. */
+const calls: Readonly<Record<string, readonly string[]>> = {
+  gateway: ['identity', 'rbac', 'audit'],
+  // How far the log has come with their events; audit reads that in its own database.
+  identity: ['audit.receipt.get.v1'],
+  rbac: ['audit.receipt.get.v1'],
+};
 /** Who listens to whose broadcasts. */
 const listens: Readonly<Record<string, readonly string[]>> = {
   gateway: ['identity'],
@@ -47,7 +52,8 @@ function permissionsOf(user: BusUser): BusPermissions {
   if (user === 'provisioner') return { publish: jetStreamApi.provision, subscribe: [inbox], allowResponses: false };
 
   const served = Object.keys(rpc).filter((subject) => serviceOf(subject) === user);
-  const called = Object.keys(rpc).filter((subject) => (calls[user] ?? []).includes(serviceOf(subject)));
+  const edges = calls[user] ?? [];
+  const called = Object.keys(rpc).filter((subject) => edges.includes(subject) || edges.includes(serviceOf(subject)));
   const announced = Object.keys(notify).filter((subject) => subject.startsWith(`notify.${user}.`));
   const heard = Object.keys(notify).filter((subject) =>
     (listens[user] ?? []).some((service) => subject.startsWith(`notify.${service}.`)),

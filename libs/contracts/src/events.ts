@@ -49,6 +49,7 @@ export const eventTable = {
   'audit.log.exported.v1': { action: 'audit.export', resource: 'log' },
   'audit.event.read.v1': { action: 'audit.read', resource: 'event' },
   'audit.event.quarantined.v1': { action: 'event.quarantine', resource: 'event' },
+  'audit.sources.recorded.v1': { action: 'sources.record', resource: 'log' },
 } as const satisfies Record<string, { action: string; resource: string }>;
 
 export type EventType = keyof typeof eventTable;

@@ -19,11 +19,15 @@ import { IngestConsumer } from './ingest.consumer.js';
 import { AppendCommand } from './log/append.command.js';
 import { formatVerifierKey, verifierKeyOf } from './log/checkpoint.js';
 import { LogStore } from './log/log.store.js';
+import { RecordSourcesCommand } from './log/record-sources.command.js';
 import { SequencerLock } from './log/sequencer-lock.store.js';
+import { SourceStore } from './log/source.store.js';
 import { auditMigrations } from './migrations/list.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
+import { ReceiptCommand } from './proof/receipt.command.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
 import { SignedStateStore } from './proof/signed-state.store.js';
+import { RecordSourcesJob } from './record-sources.job.js';
 import { EntryStore } from './search/entry.store.js';
 import { checkpointAge, logSize, sequencerLeading, sequencerPending } from './telemetry.js';
 
@@ -65,7 +69,10 @@ runService({
     life.onStop('bus', () => connection.drain());
 
     const outbox = createOutbox({ service, clock: systemClock });
-    const relay = startRelay({ database, connection, source: service, log });
+    const checkpoints = new CheckpointStore();
+    const receipt = new ReceiptCommand({ database, checkpoints });
+    const receipts = { ask: receipt.run.bind(receipt) };
+    const relay = startRelay({ database, connection, source: service, log, receipts });
     outbox.onCommitted(() => relay.wake());
     life.onStop('relay', () => relay.stop());
 
@@ -74,7 +81,6 @@ runService({
     const lock = new SequencerLock(database);
     const append = new AppendCommand({ database, log: logStore, clock, newId });
     const ingest = new IngestConsumer({ connection, append, lock, log });
-    const checkpoints = new CheckpointStore();
     const sign = new SignCheckpointCommand({
       database,
       log: logStore,
@@ -100,7 +106,11 @@ runService({
     sequencerLeading.from(() => (lock.isHeld ? 1 : 0));
     logSize.from(async () => (await checkpoints.coverage(database)).entries);
     checkpointAge.from(async () => (await checkpoints.coverage(database)).uncoveredSeconds);
+    const record = new RecordSourcesCommand({ database, log: logStore, sources: new SourceStore(), clock, newId });
+    const recorder = new RecordSourcesJob({ record, log, isLeader: () => lock.isHeld });
     ingest.start();
+    recorder.start();
+    life.onStop('source records', () => recorder.stop());
     signer.start();
     checker.start();
     life.onStop('ingest', () => ingest.stop());

@@ -1,4 +1,6 @@
+import { auditRpc } from '@prime-nest/contracts/audit';
 import { identityRpc } from '@prime-nest/contracts/identity';
+import { createBusClient } from '@prime-nest/kit/bus/client';
 import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { serviceContext } from '@prime-nest/kit/context';
@@ -6,6 +8,7 @@ import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
+import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { pemText, readIdentityConfig } from './config.js';
@@ -53,7 +56,9 @@ runService({
     await ensureSigningKey(keyParts, pem, serviceContext(service));
     await keepKeys.reload();
 
-    const relay = startRelay({ database, connection, source: service, log });
+    const calls = createBusClient({ connection, contracts: auditRpc, log });
+    const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask } });
     life.onStop('relay', () => relay.stop());
     outbox.onCommitted(() => {
       relay.wake();

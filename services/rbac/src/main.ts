@@ -1,12 +1,16 @@
+import { auditRpc } from '@prime-nest/contracts/audit';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
+import { createBusClient } from '@prime-nest/kit/bus/client';
 import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
+import { serviceContext } from '@prime-nest/kit/context';
 import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
 import { newId } from '@prime-nest/kit/ids';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
+import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { readRbacConfig } from './config.js';
@@ -62,7 +66,9 @@ runService({
     await policy.start();
     life.onStop('policy', () => policy.stop());
 
-    const relay = startRelay({ database, connection, source: service, log });
+    const calls = createBusClient({ connection, contracts: auditRpc, log });
+    const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask } });
     outbox.onCommitted(() => {
       relay.wake();
     });

@@ -1,4 +1,4 @@
-import { generateKeyPair, randomBytes } from 'node:crypto';
+import { generateKeyPair, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -18,6 +18,9 @@ export interface Secrets {
   readonly privateKeyFile: string;
   readonly publicKeyFile: string;
   readonly keyEncryptionKeyFile: string;
+  readonly auditSigningKeyFile: string;
+  /** What the audit log's signer remembers outside the database. */
+  readonly auditSignedStateFile: string;
   readonly adminPasswordFile: string;
   /** A generated password, on the very first start only: the moment to show it. */
   readonly newAdminPassword?: string;
@@ -37,9 +40,12 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
     privateKeyFile: path.join(folder, 'private.pem'),
     publicKeyFile: path.join(folder, 'public.pem'),
     keyEncryptionKeyFile: path.join(folder, 'key-encryption-key'),
+    auditSigningKeyFile: path.join(folder, 'audit-signing-key.pem'),
+    auditSignedStateFile: path.join(home, 'audit-signed-checkpoint'),
     adminPasswordFile: path.join(home, 'admin-password'),
   };
   await keep(files.keyEncryptionKeyFile, () => randomBytes(32).toString('base64'));
+  await keep(files.auditSigningKeyFile, newSigningKey);
   if ((await read(files.publicKeyFile)) === undefined) await writeKeyPair(files);
   const kept = await keep(path.join(folder, 'passwords.json'), () => JSON.stringify(newPasswords(env), null, 2));
   const given = await givenPassword(env);
@@ -85,6 +91,11 @@ export function newKeyPair(): Promise<{ privateKey: string; publicKey: string }>
     publicKeyEncoding: { type: 'spki', format: 'pem' },
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
   });
+}
+
+/** Ed25519, PKCS #8 PEM. */
+function newSigningKey(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 async function keep(file: string, make: () => string | Promise<string>): Promise<{ text: string; isNew: boolean }> {

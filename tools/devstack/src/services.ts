@@ -58,6 +58,7 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
     NATS_PASSWORD: secrets.nats[service],
     ...(service === 'gateway' ? { REDIS_URL: around.redisUrl } : databaseEnv(service, around.databases[service])),
     ...(service === 'identity' ? keyEnv(secrets) : {}),
+    ...(service === 'audit' ? signerEnv(secrets, env) : {}),
   };
 }
 
@@ -72,6 +73,13 @@ function keyEnv(secrets: Secrets): Env {
     PUBLIC_KEY_FILE: secrets.publicKeyFile,
     IDENTITY_KEY_ENCRYPTION_KEY_FILE: secrets.keyEncryptionKeyFile,
   };
+}
+
+/** The log keeps its key over restarts, or whoever kept a checkpoint could check nothing; a key of one's own goes first. */
+function signerEnv({ auditSigningKeyFile, auditSignedStateFile }: Secrets, env: Env): Env {
+  if (env['AUDIT_SIGNING_KEY'] !== undefined || env['AUDIT_SIGNING_KEY_FILE'] !== undefined) return {};
+  const stateFile = env['AUDIT_SIGNED_STATE_FILE'] ?? auditSignedStateFile;
+  return { AUDIT_SIGNING_KEY_FILE: auditSigningKeyFile, AUDIT_SIGNED_STATE_FILE: stateFile };
 }
 
 /** The seed also knows the first administrator. */

@@ -28,7 +28,7 @@ export const wantedConsumer = {
   durable_name: auditConsumer,
   deliver_policy: 'all',
   ack_policy: 'explicit',
-  ack_wait: nanos(60 * second),
+  ack_wait: nanos(10 * second),
   max_deliver: -1,
   max_ack_pending: 20_000,
 } as const satisfies Partial<ConsumerConfig>;

@@ -6,6 +6,11 @@ export interface Cursor {
   readonly xid: string;
   readonly id: string;
   readonly seq: bigint;
+  /** The position before number 1. */
+  readonly firstXid: string;
+  readonly firstId: string;
+  /** Last number that the log is known to have. */
+  readonly receiptSeq: bigint;
 }
 
 export interface Entry {
@@ -30,6 +35,9 @@ interface Row {
   readonly last_xid: string;
   readonly last_id: string;
   readonly last_seq: string;
+  readonly first_xid: string;
+  readonly first_id: string;
+  readonly receipt_seq: string;
   readonly xid: string | null;
   readonly id: string;
   readonly event_id: string;
@@ -43,7 +51,7 @@ interface Row {
 // running) no row can appear any more, so the order (xid, id) there is final and numbers can be counted off it. A
 // cursor on `id` alone would step over rows of transactions that got their ids early and commit late.
 const nextSql = `
-  SELECT s.epoch, s.last_xid::text, s.last_id::text, s.last_seq::text,
+  SELECT s.epoch, s.last_xid::text, s.last_id::text, s.last_seq::text, s.first_xid::text, s.first_id::text, s.receipt_seq::text,
          o.xid::text AS xid, o.id::text AS id, o.event_id, o.type, o.entry, o.correlation_id, o.traceparent
     FROM relay_state s
     LEFT JOIN LATERAL (
@@ -64,7 +72,15 @@ export async function readBatch(database: Queryable, source: string, entriesMax:
   const rows = await database.query<Row>(nextSql, [source, entriesMax]);
   const [first] = rows;
   if (first === undefined) return undefined;
-  const cursor = { epoch: first.epoch, xid: first.last_xid, id: first.last_id, seq: BigInt(first.last_seq) };
+  const cursor = {
+    epoch: first.epoch,
+    xid: first.last_xid,
+    id: first.last_id,
+    seq: BigInt(first.last_seq),
+    firstXid: first.first_xid,
+    firstId: first.first_id,
+    receiptSeq: BigInt(first.receipt_seq),
+  };
   const entries = rows
     .filter((row): row is Row & { xid: string } => row.xid !== null)
     .map((row, index) => ({

@@ -15,10 +15,12 @@ import { silentLogger } from '../log.js';
 import { Secret } from '../secret.js';
 import { createOutbox } from './outbox.js';
 import { createOutboxTables } from './outbox-migration.js';
+import { addOutboxReceipts } from './receipt-migration.js';
 
 class Outbox1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(createOutboxTables('rbac'));
+    await runner.query(addOutboxReceipts('rbac'));
   }
   async down(): Promise<void> {}
 }

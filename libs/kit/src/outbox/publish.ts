@@ -24,7 +24,7 @@ export interface PublishResult {
 
 /**
  * Publishes a batch in order, all in flight at once, and waits for every acknowledgement. Each message carries the
- * event's id for deduplication, its number, and the trace of the mutation (not the relay's own). "Duplicate" counts
+ * event's id with its epoch for deduplication, its number, and the trace of the mutation (not the relay's own). "Duplicate" counts
  * as stored: an earlier attempt got through and its acknowledgement did not.
  */
 export async function publishBatch(
@@ -64,7 +64,7 @@ async function publish(stream: JetStreamClient, { source, epoch, entry, batch }:
   if (span?.trace.isSampled === true) headers.set(publisherHeader, formatTraceparent(span.trace));
   try {
     await stream.publish(subject, entry.entry, {
-      msgID: entry.eventId,
+      msgID: messageId(entry.eventId, epoch),
       headers,
       timeout: ackTimeoutMs,
       expect: { streamName: eventStream },
@@ -75,6 +75,11 @@ async function publish(stream: JetStreamClient, { source, epoch, entry, batch }:
   } finally {
     span?.end();
   }
+}
+
+/** An event has one id per epoch: in a new one it has another number, and must not be taken for the old message. */
+export function messageId(eventId: string, epoch: string): string {
+  return `${eventId}.${epoch.slice(0, 8)}`;
 }
 
 /** Below the place where the event was written, long after that call was answered. */

@@ -23,12 +23,14 @@ import { Secret } from '../secret.js';
 import { advance, readBatch } from './batch.js';
 import { createOutboxTables } from './outbox-migration.js';
 import { createOutbox } from './outbox.js';
+import { addOutboxReceipts } from './receipt-migration.js';
 import { publishBatch } from './publish.js';
 import { startRelay } from './relay.js';
 
 class Outbox1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(createOutboxTables('rbac'));
+    await runner.query(addOutboxReceipts('rbac'));
   }
   async down(): Promise<void> {}
 }
@@ -40,6 +42,8 @@ interface Sighting {
   readonly traceparent: string;
 }
 
+/** A message's id names the event and the epoch. */
+const eventIdOf = (messageId: string) => messageId.split('.')[0] ?? '';
 const log = silentLogger();
 const outbox = createOutbox({ service: 'rbac', clock: systemClock });
 let nats: TestServer;
@@ -63,7 +67,7 @@ beforeAll(async () => {
       const { headers } = message;
       if (headers === undefined) return;
       wire.push({
-        id: headers.get('Nats-Msg-Id'),
+        id: eventIdOf(headers.get('Nats-Msg-Id')),
         seq: Number(headers.get(eventHeaders.sequence)),
         epoch: headers.get(eventHeaders.epoch),
         traceparent: headers.get(eventHeaders.traceparent),
@@ -142,7 +146,7 @@ async function streamed(): Promise<Sighting[]> {
     if (message === null) continue;
     const { header } = message;
     found.push({
-      id: header.get('Nats-Msg-Id'),
+      id: eventIdOf(header.get('Nats-Msg-Id')),
       seq: Number(header.get(eventHeaders.sequence)),
       epoch: header.get(eventHeaders.epoch),
       traceparent: header.get(eventHeaders.traceparent),

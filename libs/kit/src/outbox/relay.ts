@@ -6,7 +6,10 @@ import type { Logger } from '../log.js';
 import { backoffMs } from '../retry.js';
 import { advance, readBatch } from './batch.js';
 import { publishedEvents, relayFailures, relayLag, relayPending } from './metrics.js';
+import { settleOrigin } from './origin.js';
 import { publishBatch } from './publish.js';
+import { ReceiptKeeper } from './receipts.js';
+import type { ReceiptOptions } from './receipts.js';
 
 export interface RelayOptions {
   readonly database: Database;
@@ -14,6 +17,8 @@ export interface RelayOptions {
   /** The service whose outbox it is. */
   readonly source: string;
   readonly log: Logger;
+  /** How the log is asked what it has. Without it nothing is published twice on purpose, and nothing is forgotten. */
+  readonly receipts?: ReceiptOptions;
   readonly intervalMs?: number;
   readonly entriesMax?: number;
 }
@@ -38,7 +43,8 @@ export interface Relay {
  * Publishes a service's outbox to JetStream: every committed event at least once under its own id, in one gapless
  * numbering per source. Every replica may start one; an advisory lock, held by a connection of its own, lets one work.
  * The lock only saves effort: two that work at once publish the same ids with the same numbers, and the cursor moves
- * once. A crash anywhere means the same messages again. Losing PostgreSQL or NATS means trying again, for ever.
+ * once. A crash anywhere means the same messages again, and so does a transport that forgot them, when the log can be
+ * asked for receipts. Losing PostgreSQL or NATS means trying again, for ever.
  */
 export function startRelay(options: RelayOptions): Relay {
   const relay = new RelayLoop(options);
@@ -116,9 +122,12 @@ class RelayLoop {
     if (this.#isStopping) return;
     this.isLeader = true;
     log.info({ source }, 'relay.leading');
+    await settleOrigin(session, source, log);
+    const { receipts: options } = this.#options;
+    const receipts = options === undefined ? undefined : new ReceiptKeeper({ source, options, log });
     while (!this.#isStopping) {
       this.#isWoken = false;
-      const outcome = await this.#step(session);
+      const outcome = await this.#step(session, receipts);
       if (outcome === 'deposed') return;
       if (outcome === 'more') continue;
       if (outcome === 'failed') await this.#pause(backoffMs(++this.#failures), 'until stop');
@@ -127,12 +136,15 @@ class RelayLoop {
   }
 
   /** One batch: read, publish, move the cursor. Nothing is remembered between steps, so any of them may be the last. */
-  async #step(session: Queryable): Promise<'idle' | 'more' | 'failed' | 'deposed'> {
+  async #step(session: Queryable, receipts?: ReceiptKeeper): Promise<'idle' | 'more' | 'failed' | 'deposed'> {
     const { source, connection, log, entriesMax = 500 } = this.#options;
     // Publishing while disconnected would only fill a buffer that a reconnect throws away.
     if (!busHealth(connection).isConnected) return 'failed';
-    const batch = await readBatch(session, source, entriesMax);
-    if (batch === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
+    const read = await readBatch(session, source, entriesMax);
+    if (read === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
+    const look = await receipts?.look(session, read, read.entries.length < entriesMax);
+    if (look === 'read again') return 'more';
+    const batch = look === undefined ? read : { ...read, entries: read.entries.slice(0, look) };
     if (batch.entries.length === 0) return 'idle';
     const { stored, error } = await publishBatch(connection, source, batch);
     publishedEvents.inc(stored);

@@ -5,6 +5,7 @@ import type { VerifierKey } from '../log/checkpoint.js';
 import { indexColumns } from '../log/columns.js';
 import { LogCheck } from './log-check.js';
 import type { Fault, KnownTree } from './log-check.js';
+import { SourceCheck } from './source-check.js';
 import type { StoredLogStore, StoredLogRow } from './stored-log.store.js';
 
 export interface CheckLogOptions {
@@ -49,6 +50,7 @@ export class CheckLogCommand {
       ...trees,
       { size: state.treeSize, root: state.root, name: "the tree's state" },
     ]);
+    const sources = new SourceCheck();
     for (const { size } of unsigned)
       check.report({ kind: 'signature', detail: `the stored checkpoint of ${size} is not what was signed` });
     while (check.size < state.treeSize && signal?.aborted !== true) {
@@ -56,6 +58,7 @@ export class CheckLogCommand {
       const rows = await this.#log.entries(database, from, state.treeSize);
       if (rows.length === 0) break;
       await this.#checkChunk(database, check, rows);
+      if (check.isComparable) for (const { index, bytes } of rows) sources.add(index, bytes);
       await onProgress?.(check.size);
     }
     if (signal?.aborted === true) return { entries: check.size, faults: [] };
@@ -63,7 +66,7 @@ export class CheckLogCommand {
     if (beyond > 0 && (await this.#log.state(database)).treeSize === state.treeSize) {
       check.report({ kind: 'fork', index: state.treeSize, detail: `${beyond} entries lie beyond the tree` });
     }
-    return { entries: check.size, faults: check.finish() };
+    return { entries: check.size, faults: [...check.finish(), ...sources.finish()] };
   }
 
   async #checkChunk(tx: Queryable, check: LogCheck, rows: readonly StoredLogRow[]): Promise<void> {

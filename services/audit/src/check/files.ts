@@ -6,6 +6,7 @@ import { verifyConsistency, verifyInclusion } from '../log/proof.js';
 import { leafHash } from '../log/tree.js';
 import { LogCheck } from './log-check.js';
 import type { Fault, KnownTree } from './log-check.js';
+import { SourceCheck } from './source-check.js';
 
 const Base64 = z.base64().transform((text) => Buffer.from(text, 'base64'));
 const ProofFile = z.object({ index: z.int().min(0), entry: Base64, proof: z.array(Base64), checkpoint: z.string() });
@@ -86,6 +87,7 @@ function readExportLine(value: unknown): z.output<typeof ExportLine> {
 export class ExportCheck {
   readonly #keys: readonly VerifierKey[];
   readonly #check: LogCheck;
+  readonly #sources = new SourceCheck();
   readonly #faults: Fault[] = [];
   #note: string | undefined;
 
@@ -98,15 +100,21 @@ export class ExportCheck {
   add(line: string): void {
     const [, index, event] = entryLine.exec(line) ?? [];
     if (index !== undefined && event !== undefined) {
-      this.#check.add({ index: Number(index), bytes: Buffer.from(event, 'utf8') });
+      this.#add(Number(index), event);
       return;
     }
     const value = readExportLine(JSON.parse(line));
     if ('checkpoint' in value) this.#note = value.checkpoint;
     else {
       const text = 'entry' in value ? value.entry : (canonicalize(value.event) ?? '');
-      this.#check.add({ index: value.index, bytes: Buffer.from(text, 'utf8') });
+      this.#add(value.index, text);
     }
+  }
+
+  #add(index: number, text: string): void {
+    const bytes = Buffer.from(text, 'utf8');
+    this.#check.add({ index, bytes });
+    if (this.#check.isComparable) this.#sources.add(index, bytes);
   }
 
   finish(): FileCheck {
@@ -118,8 +126,8 @@ export class ExportCheck {
       faults.push(...unsigned, ...this.#judge(checkpoint));
     }
     return {
-      faults: [...faults, ...this.#check.finish()],
-      summary: `${this.#check.size} entries are the whole log of their checkpoint`,
+      faults: [...faults, ...this.#sources.finish(), ...this.#check.finish()],
+      summary: `${this.#check.size} entries are the whole log of their checkpoint; ${this.#sources.summary()}`,
     };
   }
 

@@ -7,8 +7,9 @@ import type { Message } from './message.js';
 import { quarantineEvent } from './quarantine-event.js';
 import { eventKey, placeKey, planBatch } from './sequence.js';
 import type { Verdict } from './sequence.js';
-import { CompactRange, leafHash } from './tree.js';
-import type { TreeNode } from './tree.js';
+import type { NewPassedNumber } from './source.store.js';
+import { SourceStore } from './source.store.js';
+import { leafHash } from './tree.js';
 
 export interface Appended<M extends Message> {
   readonly recorded: readonly { readonly index: number; readonly verdict: Verdict<M>; readonly entry: NewEntry }[];
@@ -17,8 +18,6 @@ export interface Appended<M extends Message> {
   readonly parked: readonly M[];
   readonly treeSize: number;
 }
-
-const levelHeight = 8;
 
 /**
  * Appends a batch in one transaction: entries, quarantined messages, subtree roots, watermarks and the tree's state,
@@ -31,6 +30,7 @@ const levelHeight = 8;
 export class AppendCommand {
   readonly #database: Database;
   readonly #log: LogStore;
+  readonly #sources = new SourceStore();
   readonly #clock: Clock;
   readonly #newId: () => string;
 
@@ -74,33 +74,19 @@ export class AppendCommand {
         return { recorded: [], duplicates: plan.duplicates, parked: plan.parked, treeSize: state.treeSize };
       }
       const receivedAt = this.#clock();
-      const range = CompactRange.fromBytes(state.treeSize, state.frontier);
-      const closed: TreeNode[] = [];
-      const recorded = plan.entries.map((verdict) => {
-        const index = range.size;
-        const entry = this.#entryOf(verdict, index, receivedAt);
-        closed.push(...range.append(entry.leafHash));
-        return { index, verdict, entry };
-      });
-      await this.#log.ensurePartition(tx, state, range.size);
-      await this.#log.insertEntries(
-        tx,
-        recorded.map(({ entry }) => entry),
-      );
+      const recorded = plan.entries.map((verdict, i) => ({
+        index: state.treeSize + i,
+        verdict,
+        entry: this.#entryOf(verdict, state.treeSize + i, receivedAt),
+      }));
+      const entries = recorded.map(({ entry }) => entry);
+      const treeSize = await this.#log.grow(tx, state, entries);
       for (const { index, verdict } of recorded) {
         if (verdict.kind === 'quarantine') await this.#log.insertQuarantined(tx, index, receivedAt, verdict);
       }
-      const nodes = closed
-        .filter(({ height }) => height > 0 && height % levelHeight === 0)
-        .map(({ height, index, hash }) => ({ level: height / levelHeight, index, hash }));
-      await this.#log.insertNodes(tx, nodes);
       await this.#log.moveSources(tx, [...plan.moved.values()], receivedAt);
-      await this.#log.moveState(tx, state.treeSize, {
-        treeSize: range.size,
-        root: range.root(),
-        frontier: range.toBytes(),
-      });
-      return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize: range.size };
+      await this.#sources.insertPassed(tx, plan.passed.flatMap(passedNumber));
+      return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize };
     });
   }
 
@@ -134,6 +120,20 @@ export class AppendCommand {
     const bytes = entryBytes(event);
     return { index, receivedAt, event, place: undefined, leafHash: leafHash(bytes), bytes };
   }
+}
+
+function passedNumber({
+  candidate,
+  kind,
+}: {
+  candidate: Message;
+  kind: 'quarantined' | 'repeated';
+}): NewPassedNumber[] {
+  const { source, place, reading } = candidate;
+  if (place === undefined) return [];
+  const isEvent = kind === 'repeated' && 'event' in reading;
+  const by = isEvent ? { eventId: reading.event.id } : { fingerprint: candidate.fingerprint() };
+  return [{ source, epoch: place.epoch, sequence: place.sequence, by }];
 }
 
 function joined<M extends Message>(first: Appended<M>, second: Appended<M>): Appended<M> {

@@ -6,6 +6,8 @@ import type { IndexColumns } from './columns.js';
 import type { Message } from './message.js';
 import { placeKey } from './sequence.js';
 import type { Moved, Verdict } from './sequence.js';
+import { CompactRange } from './tree.js';
+import type { TreeNode } from './tree.js';
 
 export interface LogState {
   readonly treeSize: number;
@@ -32,6 +34,8 @@ export interface NewNode {
   readonly index: number;
   readonly hash: Buffer;
 }
+
+const levelHeight = 8;
 
 const insertEntriesSql = `
   INSERT INTO event (log_index, received_at, epoch, source_seq, leaf_hash, entry, event_id, occurred_at, source, type,
@@ -107,6 +111,28 @@ export class LogStore {
       if (!(next > end)) return;
       end = next;
     }
+  }
+
+  /**
+   * Puts entries at the end of the log: their rows, the subtree roots that they close, and the tree's state, which
+   * must be locked. Answers the new size.
+   */
+  async grow(tx: Tx, state: LockedState, entries: readonly Omit<NewEntry, 'index'>[]): Promise<number> {
+    const range = CompactRange.fromBytes(state.treeSize, state.frontier);
+    const closed: TreeNode[] = [];
+    const placed = entries.map((entry) => {
+      const index = range.size;
+      closed.push(...range.append(entry.leafHash));
+      return { ...entry, index };
+    });
+    await this.ensurePartition(tx, state, range.size);
+    await this.insertEntries(tx, placed);
+    const nodes = closed
+      .filter(({ height }) => height > 0 && height % levelHeight === 0)
+      .map(({ height, index, hash }) => ({ level: height / levelHeight, index, hash }));
+    await this.insertNodes(tx, nodes);
+    await this.moveState(tx, state.treeSize, { treeSize: range.size, root: range.root(), frontier: range.toBytes() });
+    return range.size;
   }
 
   async insertEntries(tx: Tx, entries: readonly NewEntry[]): Promise<void> {

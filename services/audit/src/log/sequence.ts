@@ -36,6 +36,8 @@ export interface Plan<C extends Candidate> {
   readonly parked: readonly C[];
   /** Watermarks after this batch, for the places that moved. */
   readonly moved: ReadonlyMap<string, Moved>;
+  /** Numbers taken without an entry of their own. */
+  readonly passed: readonly { readonly candidate: C; readonly kind: 'quarantined' | 'repeated' }[];
 }
 
 /** How far a source's sequence has been taken, and the leaf hash of the message that was taken last. */
@@ -64,6 +66,7 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
   const entries: Verdict<C>[] = [];
   const duplicates: C[] = [];
   const moved = new Map<string, Moved>();
+  const passed: { candidate: C; kind: 'quarantined' | 'repeated' }[] = [];
   const waiting = new Map<string, Map<number, C[]>>();
   const last = new Map(known.lastSequence);
   const leafOf = new Map(known.leafOf);
@@ -81,13 +84,21 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
 
   const take = (candidate: C): void => {
     const { reading } = candidate;
-    if ('rejection' in reading) return quarantine(candidate, reading.rejection);
+    if ('rejection' in reading) {
+      passed.push({ candidate, kind: 'quarantined' });
+      return quarantine(candidate, reading.rejection);
+    }
     const held = leafOf.get(eventKey(reading.event));
     if (held === undefined) {
       leafOf.set(eventKey(reading.event), candidate.leafHash);
       entries.push({ kind: 'append', candidate, event: reading.event });
-    } else if (held.equals(candidate.leafHash)) duplicates.push(candidate);
-    else quarantine(candidate, 'id_reused');
+    } else if (held.equals(candidate.leafHash)) {
+      passed.push({ candidate, kind: 'repeated' });
+      duplicates.push(candidate);
+    } else {
+      passed.push({ candidate, kind: 'quarantined' });
+      quarantine(candidate, 'id_reused');
+    }
   };
 
   /** A sequence number that was taken before: the same message again, or a source that says two things. */
@@ -123,5 +134,5 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
     }
   }
   const parked = [...waiting.values()].flatMap((queue) => [...queue.values()].flat());
-  return { entries, duplicates, parked, moved };
+  return { entries, duplicates, parked, moved, passed };
 }

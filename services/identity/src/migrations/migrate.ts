@@ -5,9 +5,15 @@ import type { IdentityStorageConfig } from '../config.js';
 import { Init1700000000001 } from './0001-init.js';
 import { GatewayMembers1700000000002 } from './0002-gateway-members.js';
 import { Reseal1700000000003 } from './0003-reseal.js';
+import { OutboxReceipts1764500000001 } from './0004-outbox-receipts.js';
 
 /** In order; a released one is never changed. */
-export const migrations = [Init1700000000001, GatewayMembers1700000000002, Reseal1700000000003];
+export const migrations = [
+  Init1700000000001,
+  GatewayMembers1700000000002,
+  Reseal1700000000003,
+  OutboxReceipts1764500000001,
+];
 
 /** Applies what is missing, as the role that owns the schema. */
 export async function migrate(config: IdentityStorageConfig, log: Logger): Promise<void> {

@@ -1,4 +1,5 @@
 import { Init0001 } from './0001-init.js';
+import { OutboxReceipts1764500000002 } from './0002-outbox-receipts.js';
 
 /** Every migration, oldest first. */
-export const rbacMigrations = [Init0001] as const;
+export const rbacMigrations = [Init0001, OutboxReceipts1764500000002] as const;

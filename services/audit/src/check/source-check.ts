@@ -1,0 +1,134 @@
+import { z } from 'zod';
+import type { Fault } from './log-check.js';
+
+const Count = z.int().min(0);
+const SourceRecord = z.object({
+  from: Count,
+  to: Count,
+  sources: z.array(
+    z.object({
+      source: z.string(),
+      epoch: z.string(),
+      after: Count,
+      sequence: Count,
+      entries: z.array(z.tuple([Count, z.int().min(1)])),
+      passed: z.array(z.tuple([Count, Count, z.enum(['quarantined', 'repeated'])])),
+    }),
+  ),
+});
+type Account = z.infer<typeof SourceRecord>['sources'][number];
+
+const recordType = 'audit.sources.recorded.v1';
+const quarantineType = 'audit.event.quarantined.v1';
+/** What the log writes by itself, without a number of any source. */
+const ownTypes: ReadonlySet<string> = new Set([recordType, quarantineType]);
+
+interface Seen {
+  readonly source: string;
+  readonly type: string;
+}
+
+/**
+ * Follows the log's records of its sources: every entry is a number of its source or the log's own, and every number
+ * up to the last record has exactly one entry that speaks for it. Give all entries in order, then ask for the faults.
+ */
+export class SourceCheck {
+  readonly #faults: Fault[] = [];
+  readonly #sequences = new Map<string, number>();
+  #from = 0;
+  #seen: Seen[] = [];
+
+  add(index: number, bytes: Uint8Array): void {
+    const entry = readEntry(bytes);
+    this.#seen.push({ source: entry.source, type: entry.type });
+    if (entry.type !== recordType) return;
+    const record = SourceRecord.safeParse(entry.after);
+    if (!record.success) this.#report(index, 'is no record of sources');
+    else this.#judge(index, record.data);
+  }
+
+  finish(): readonly Fault[] {
+    return this.#faults;
+  }
+
+  /** What is shown, in words: numbers by source and epoch, and how many of the newest entries no record covers yet. */
+  summary(): string {
+    const sources = [...this.#sequences].map(([key, sequence]) => `${key.split(' ')[0] ?? ''} 1 to ${sequence}`);
+    const open = this.#seen.filter(({ type }) => !ownTypes.has(type)).length;
+    if (sources.length === 0) return `no record of sources yet`;
+    return `no number of a source is missing: ${sources.join(', ')} (${open} newer entries not recorded yet)`;
+  }
+
+  #judge(index: number, { from, to, sources }: z.infer<typeof SourceRecord>): void {
+    if (from !== this.#from || to > index) {
+      this.#report(index, `accounts for the entries ${from} to ${to - 1}, not from ${this.#from} on`);
+      return;
+    }
+    const claimed = new Set<number>();
+    for (const account of sources) this.#judgeAccount(index, account, { to, claimed });
+    for (let at = from; at < to; at++) {
+      const seen = this.#seen[at - from];
+      if (seen !== undefined && !ownTypes.has(seen.type) && !claimed.has(at)) {
+        this.#report(index, `leaves out entry ${at}`);
+        break;
+      }
+    }
+    this.#seen = this.#seen.slice(to - from);
+    this.#from = to;
+  }
+
+  #judgeAccount(index: number, account: Account, { to, claimed }: { to: number; claimed: Set<number> }): void {
+    const { source, epoch, after, sequence, entries, passed } = account;
+    const key = `${source} ${epoch}`;
+    const last = this.#sequences.get(key) ?? 0;
+    if (after !== last) this.#report(index, `goes on after number ${after} of ${source}, and the last was ${last}`);
+    this.#sequences.set(key, sequence);
+    let numbers = 0;
+    for (const [first, count] of entries) {
+      numbers += count;
+      for (let at = first; at < first + count; at++) {
+        const isOwn = this.#seenAt(at)?.source === source && !ownTypes.has(this.#seenAt(at)?.type ?? '');
+        if (at >= to || !isOwn || claimed.has(at)) {
+          this.#report(index, `gives a number of ${source} to entry ${at}, which is not one of it`);
+          return;
+        }
+        claimed.add(at);
+      }
+    }
+    const named = new Set<number>();
+    for (const [number, at, kind] of passed) {
+      const seen = this.#seenAt(at);
+      const isFit = seen === undefined || (kind === 'quarantined') === (seen.type === quarantineType);
+      if (number <= after || number > sequence || at >= to || !isFit || named.has(number)) {
+        this.#report(index, `has number ${number} of ${source} spoken for by entry ${at}, which does not`);
+        return;
+      }
+      named.add(number);
+    }
+    if (numbers + named.size !== sequence - after) {
+      const missing = sequence - after - numbers - named.size;
+      this.#report(index, `names ${missing} numbers of ${source} (${after + 1} to ${sequence}) without an entry`);
+    }
+  }
+
+  /** Undefined for an entry that an earlier record covers. */
+  #seenAt(index: number): Seen | undefined {
+    return this.#seen[index - this.#from];
+  }
+
+  #report(index: number, what: string): void {
+    this.#faults.push({ kind: 'gap', index, detail: `the record of sources at entry ${index} ${what}` });
+  }
+}
+
+/** What is no event is reported by those who compare hashes and columns. */
+function readEntry(bytes: Uint8Array): Seen & { after?: unknown } {
+  try {
+    const event = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+    const { source, type, change } = event;
+    const after: unknown = type === recordType ? (change as { after?: unknown } | undefined)?.after : undefined;
+    return { source: String(source), type: String(type), after };
+  } catch {
+    return { source: '', type: '' };
+  }
+}

@@ -1,0 +1,15 @@
+import { addOutboxReceipts } from '@prime-nest/kit/outbox/receipt-migration';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** The outbox forgets what the log has receipted, and notices when its database was set back. */
+export class OutboxReceipts1764500000001 implements MigrationInterface {
+  readonly name = 'OutboxReceipts1764500000001';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(addOutboxReceipts('identity'));
+  }
+
+  down(): Promise<void> {
+    return Promise.reject(new Error('migrations go forward only'));
+  }
+}
