@@ -41,14 +41,13 @@ const system = await startSystem({
   home,
   env: { RATE_LIMIT_ANONYMOUS_MAX: '100000', RATE_LIMIT_PRINCIPAL_MAX: '1000000', LOG_LEVEL: 'warn' },
 });
-let exitCode = 1;
 try {
-  exitCode = await prove();
+  process.exitCode = await prove();
 } finally {
   await system.stop();
   await rm(home, { recursive: true, force: true });
 }
-process.exit(exitCode);
+process.exit();
 
 async function call(method, route, { token, body } = {}) {
   try {
