@@ -22,24 +22,24 @@ const originSql = `
  * not be given to other events, so a new epoch begins. Entries that the log has under an old epoch are known to it by
  * their id. A crash here: the next one finds the epoch begun, or begins it.
  */
-export async function settleOrigin(session: Queryable, source: string, log: Logger): Promise<void> {
-  const [row] = await session.query<Row>(originSql, [source]);
+export async function settleOrigin(database: Queryable, source: string, log: Logger): Promise<void> {
+  const [row] = await database.query<Row>(originSql, [source]);
   if (row === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
   const now = `${row.server}/${row.timeline}`;
   if (row.origin === now && !row.is_ahead) return;
   if (row.origin === null && !row.is_ahead) {
-    await session.query('UPDATE relay_state SET origin = $2 WHERE source = $1', [source, now]);
+    await database.query('UPDATE relay_state SET origin = $2 WHERE source = $1', [source, now]);
     return;
   }
   const isForeign = row.is_ahead || row.origin?.startsWith(`${row.server}/`) !== true;
-  await restartNumbering(session, { source, origin: now, isForeign, log });
+  await restartNumbering(database, { source, origin: now, isForeign, log });
 }
 
 /** Begins a new epoch because the outbox was set back without a new server: see {@link settleOrigin}. */
-export async function restartSetBack(session: Queryable, source: string, log: Logger): Promise<void> {
-  const [row] = await session.query<Row>(originSql, [source]);
+export async function restartSetBack(database: Queryable, source: string, log: Logger): Promise<void> {
+  const [row] = await database.query<Row>(originSql, [source]);
   if (row === undefined) throw new TypeError(`the outbox has no relay state for ${source}`);
-  await restartNumbering(session, { source, origin: `${row.server}/${row.timeline}`, isForeign: true, log });
+  await restartNumbering(database, { source, origin: `${row.server}/${row.timeline}`, isForeign: true, log });
 }
 
 interface Restart {
@@ -49,10 +49,10 @@ interface Restart {
   readonly log: Logger;
 }
 
-async function restartNumbering(session: Queryable, { source, origin, isForeign, log }: Restart): Promise<void> {
+async function restartNumbering(database: Queryable, { source, origin, isForeign, log }: Restart): Promise<void> {
   // Rewriting a large outbox takes its time, once.
-  await session.query("SELECT set_config('statement_timeout', '0', false)");
-  const [row] = await session.query<{ epoch: string }>('SELECT restart_outbox($1, $2) AS epoch', [origin, isForeign]);
-  await session.query('RESET statement_timeout');
+  await database.query("SELECT set_config('statement_timeout', '0', false)");
+  const [row] = await database.query<{ epoch: string }>('SELECT restart_outbox($1, $2) AS epoch', [origin, isForeign]);
+  await database.query('RESET statement_timeout');
   log.warn({ source, epoch: row?.epoch, origin, isForeign }, 'relay.epoch_started');
 }

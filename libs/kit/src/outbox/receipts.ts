@@ -50,21 +50,21 @@ export class ReceiptKeeper {
   }
 
   /** Settles the last answer, asks again when it is time, and says how many entries may go out now. */
-  async look(session: Queryable, { cursor, entries }: Batch, isWhole: boolean): Promise<number | 'read again'> {
+  async look(database: Queryable, { cursor, entries }: Batch, isWhole: boolean): Promise<number | 'read again'> {
     const { aheadMax = 4_000 } = this.#options;
     const answer = this.#takeAnswer(cursor);
     if (answer !== undefined) {
       // The log knows numbers that exist neither behind the cursor nor before it: this outbox was set back.
       if (isWhole && BigInt(answer.sequence) > cursor.seq + BigInt(entries.length)) {
-        await restartSetBack(session, this.#source, this.#log);
+        await restartSetBack(database, this.#source, this.#log);
         return 'read again';
       }
-      if (await this.#settle(session, cursor, answer)) return 'read again';
+      if (await this.#settle(database, cursor, answer)) return 'read again';
     }
     const receipted = Math.max(Number(cursor.receiptSeq), answer?.sequence ?? 0);
     const ahead = Number(cursor.seq) - receipted;
     this.#ask(cursor, ahead + entries.length > aheadMax / 2);
-    await this.#prune(session);
+    await this.#prune(database);
     return Math.max(0, aheadMax - ahead);
   }
 
@@ -75,11 +75,11 @@ export class ReceiptKeeper {
   }
 
   /** True when the cursor was moved back. */
-  async #settle(session: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
+  async #settle(database: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
     const { patienceMs = 30_000 } = this.#options;
     const known = Number(cursor.receiptSeq);
     if (sequence > known && BigInt(sequence) <= cursor.seq) {
-      await keepReceipt(session, { source: this.#source, cursor, sequence, checkpoint });
+      await keepReceipt(database, { source: this.#source, cursor, sequence, checkpoint });
     }
     if (BigInt(sequence) >= cursor.seq) {
       this.#stalled = undefined;
@@ -89,7 +89,7 @@ export class ReceiptKeeper {
     if (this.#stalled?.sequence !== sequence) this.#stalled = { sequence, since: now };
     if (now - this.#stalled.since < patienceMs) return false;
     this.#stalled = undefined;
-    const to = await rewind(session, { source: this.#source, cursor, sequence });
+    const to = await rewind(database, { source: this.#source, cursor, sequence });
     const fields = { source: this.#source, from: String(cursor.seq), receipt: sequence, to: to?.toString() };
     if (to !== undefined && to > BigInt(sequence)) this.#log.error(fields, 'relay.pruned_too_early');
     else this.#log.warn(fields, 'relay.rewound');
@@ -116,10 +116,10 @@ export class ReceiptKeeper {
       });
   }
 
-  async #prune(session: Queryable): Promise<void> {
+  async #prune(database: Queryable): Promise<void> {
     const now = performance.now();
     if (now - this.#prunedAt < pruneEveryMs) return;
-    const pruned = await prune(session, pruneRows);
+    const pruned = await prune(database, pruneRows);
     if (pruned < pruneRows) this.#prunedAt = now;
     if (pruned > 0) this.#log.info({ source: this.#source, pruned }, 'outbox.pruned');
   }
