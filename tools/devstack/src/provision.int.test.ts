@@ -6,7 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { busPasswords, natsConfig } from './nats-config.js';
 import { startNats } from './provider-nats.js';
-import { provisionStreams, wantedConsumer, wantedStream } from './provision.js';
+import { wantedConsumer, wantedStream } from '@prime-nest/kit/bus/streams';
+import { provisionStreams } from './provision.js';
 import type { RunningServer } from './server.js';
 
 const users = busPasswords((user) => `test-only-${user}`);
