@@ -3,6 +3,7 @@ import { busPasswords, natsConfig } from '@prime-nest/devstack/nats-config';
 import { startNats } from '@prime-nest/devstack/provider-nats';
 import { provisionStreams } from '@prime-nest/devstack/provision';
 import { containerNats, usesContainers } from './containers.js';
+import { randomBytes } from 'node:crypto';
 import { controllable } from './controllable.js';
 import type { TestServer } from './controllable.js';
 import { runFolder } from './test-run.js';
@@ -28,7 +29,10 @@ export interface TestNatsOptions {
 /** A NATS server of this test file's own, with the permissions that are deployed. */
 export async function startTestNats({ streams = true }: TestNatsOptions = {}): Promise<TestNats> {
   const dataDir = await runFolder('nats');
-  const passwords = busPasswords((user) => `test-only-${user}`);
+  // Of this server alone: a client of another test that goes on reconnecting to a port must not get into whatever
+  // server listens there next.
+  const run = randomBytes(8).toString('hex');
+  const passwords = busPasswords((user) => `test-${run}-${user}`);
   const env = { ...process.env, NATS_URL: undefined };
   const server = await controllable(async (port) =>
     (await usesContainers())

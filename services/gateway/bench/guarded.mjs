@@ -53,17 +53,19 @@ async function nest() {
   process.send({ port: app.getHttpServer().address().port });
 }
 
-async function connection(user, natsUrl, password) {
+/** `bus` is where NATS is and who may enter, as JSON. */
+async function connection(user, bus) {
+  const { servers, passwords } = JSON.parse(bus);
   const { connectBus } = await import('@prime-nest/kit/bus/connection');
   const { Secret } = await import('@prime-nest/kit/secret');
   const { silentLogger } = await import('@prime-nest/kit/log');
-  return connectBus({ servers: natsUrl, user, password: new Secret(password), name: user, log: silentLogger() });
+  return connectBus({ servers, user, password: new Secret(passwords[user]), name: user, log: silentLogger() });
 }
 
 /** Answers decisions as rbac does, from memory; identity's keys and revocations with them. */
-async function rbac(natsUrl, jwk) {
-  const asRbac = await connection('rbac', natsUrl, 'test-only-rbac');
-  const asIdentity = await connection('identity', natsUrl, 'test-only-identity');
+async function rbac(busJson, jwk) {
+  const asRbac = await connection('rbac', busJson);
+  const asIdentity = await connection('identity', busJson);
   const serve = (on, subject, answer) =>
     on.subscribe(subject, {
       queue: subject.split('.')[0],
@@ -75,12 +77,14 @@ async function rbac(natsUrl, jwk) {
   }));
   serve(asIdentity, 'identity.key.list.v1', () => ({ keys: [JSON.parse(jwk)] }));
   serve(asIdentity, 'identity.revocation.list.v1', () => ({ sequence: 0, revocations: [] }));
+  serve(asIdentity, 'identity.revocation.renew_lease.v1', () => ({ sequence: 0 }));
+  serve(asIdentity, 'identity.revocation.end_lease.v1', () => ({}));
   setInterval(() => asIdentity.publish('notify.identity.revocations.v1', '{"sequence":0,"revocations":[]}'), 1_000);
   await Promise.all([asRbac.flush(), asIdentity.flush()]);
   process.send({ port: 0 });
 }
 
-async function gateway(natsUrl, redisUrl) {
+async function gateway(busJson, redisUrl) {
   const { buildApp } = await import('../dist/app.js');
   const { createParts } = await import('../dist/parts.js');
   const { Requires } = await import('../dist/access/route-access.decorator.js');
@@ -89,7 +93,7 @@ async function gateway(natsUrl, redisUrl) {
   const { pino } = await import('pino');
   const destination = pino.destination({ fd: openSync('/dev/null', 'w'), sync: true });
   const log = createLogger({ service: 'gateway', level: 'info', destination });
-  const bus = await connection('gateway', natsUrl, 'test-only-gateway');
+  const bus = await connection('gateway', busJson);
   const config = {
     API_PREFIX: 'api',
     ALLOWED_ORIGINS: [],
@@ -190,8 +194,12 @@ async function compare(seconds, rounds) {
     return `${input}.${sign('RSA-SHA256', Buffer.from(input), pair.privateKey).toString('base64url')}`;
   };
   const [nats, redis] = await Promise.all([startTestNats({ streams: false }), startTestRedis()]);
+  const passwords = Object.fromEntries(
+    ['gateway', 'identity', 'rbac'].map((user) => [user, nats.credentials(user).password]),
+  );
+  const busJson = JSON.stringify({ servers: nats.servers, passwords });
   try {
-    await start('rbac', [nats.servers, JSON.stringify({ kty: 'RSA', kid, use: 'sig', alg: 'RS256', n, e })]);
+    await start('rbac', [busJson, JSON.stringify({ kty: 'RSA', kid, use: 'sig', alg: 'RS256', n, e })]);
     const traced = (ratio) => ({
       OTEL_ENABLED: 'true',
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
@@ -204,9 +212,9 @@ async function compare(seconds, rounds) {
     const candidates = [
       ['bare Fastify', await start('bare'), '/hello', []],
       ['Nest on Fastify', await start('nest'), '/hello', []],
-      ['gateway, tracing off', await start('gateway', [nats.servers, redis.url]), ...guarded],
-      ['gateway, tracing 1 %', await start('gateway', [nats.servers, redis.url], preload, traced('0.01')), ...guarded],
-      ['gateway, tracing all', await start('gateway', [nats.servers, redis.url], preload, traced('1')), ...guarded],
+      ['gateway, tracing off', await start('gateway', [busJson, redis.url]), ...guarded],
+      ['gateway, tracing 1 %', await start('gateway', [busJson, redis.url], preload, traced('0.01')), ...guarded],
+      ['gateway, tracing all', await start('gateway', [busJson, redis.url], preload, traced('1')), ...guarded],
     ];
     const results = new Map(candidates.map(([name]) => [name, []]));
     for (let round = 0; round <= rounds; round++) {
