@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { bootstrapRoles, rolePasswords } from '@prime-nest/devstack/bootstrap';
@@ -70,15 +70,12 @@ async function findPrograms(announce: (line: string) => void): Promise<Record<st
   return found;
 }
 
-let counter = 0;
-
-/** A fresh folder inside the run's folder; it disappears with the run. */
+/** A folder that nobody has used before, inside the run's folder; it disappears with the run. */
 export async function runFolder(name: string): Promise<string> {
   const base = process.env['TESTKIT_RUN_DIR'] ?? mkdtempSync(path.join(os.tmpdir(), `${prefix}${process.pid}-`));
-  counter += 1;
-  const folder = path.join(base, `${name}-${process.pid}-${counter}`);
-  await mkdir(folder, { recursive: true });
-  return folder;
+  await mkdir(base, { recursive: true });
+  // Not a counter: a worker process runs many test files, and each begins to count anew.
+  return mkdtemp(path.join(base, `${name}-`));
 }
 
 function removeAbandonedFolders(): void {
