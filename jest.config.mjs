@@ -31,6 +31,9 @@ const project = (displayName, folder) => ({
 export default {
   globalSetup: './scripts/jest-global-setup.mjs',
   testTimeout: 60_000,
+  // On a machine of two cores jest would run every file in its own process and keep each file's modules until the end:
+  // some 4 GB. With a limit, the files run in a child that is replaced when it has grown.
+  workerIdleMemoryLimit: '1GB',
   projects: [
     project('contracts', 'libs/contracts'),
     project('kit', 'libs/kit'),
