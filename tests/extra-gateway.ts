@@ -47,7 +47,7 @@ export async function startExtraGateway(system: RunningSystem): Promise<ExtraGat
   };
   try {
     await eventually(async () => (await fetch(`${url}/health/readiness`).catch(() => undefined))?.status === 200, {
-      deadlineMs: 30_000,
+      deadlineMs: 90_000,
     });
   } catch (error) {
     await stop();
