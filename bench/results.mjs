@@ -1,0 +1,58 @@
+/**
+ * The only writer of RESULTS.md. Each bench replaces its own section, so no figure stands there that its command did
+ * not write:
+ *
+ *     writeSection('identity', [`${conditions('npm run bench:identity')}`, '', table].join('\n'));
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+const results = path.join(import.meta.dirname, 'RESULTS.md');
+
+const introduction = `# Measurements
+
+Written by the commands named in each section and by nothing else. Ratios travel between machines, absolute figures
+belong to the machine of their line. A figure that is not here has not been measured.
+`;
+
+/**
+ * Puts `markdown` between the markers of the section `name`; the section is added at the end when there is none. The
+ * file is replaced in one step: a reader, and a crash, see the old text or the new one.
+ */
+export function writeSection(name, markdown) {
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`not a section name: ${name}`);
+  const begin = `<!-- bench:${name} -->`;
+  const end = `<!-- /bench:${name} -->`;
+  const before = readOr(introduction);
+  const section = `${begin}\n\n${markdown.trim()}\n\n${end}`;
+  const from = before.indexOf(begin);
+  const to = before.indexOf(end);
+  if ((from === -1) !== (to === -1) || to < from) throw new Error(`RESULTS.md: the markers of ${name} do not match`);
+  const after =
+    from === -1
+      ? `${before.trimEnd()}\n\n${section}\n`
+      : before.slice(0, from) + section + before.slice(to + end.length);
+  const temporary = `${results}.${process.pid}`;
+  writeFileSync(temporary, after);
+  renameSync(temporary, results);
+}
+
+/** One line for the top of a section: the command that repeats it, and where and when it ran. */
+export function conditions(command) {
+  const [cpu] = os.cpus();
+  const memory = Math.round(os.totalmem() / 2 ** 30);
+  const machine = `${os.availableParallelism()} × ${cpu?.model.trim() ?? 'unknown processor'}, ${memory} GiB`;
+  const load = os.loadavg()[0].toFixed(1);
+  const day = new Date().toISOString().slice(0, 10);
+  return `\`${command}\` on ${machine}, Node ${process.versions.node}, ${day}; load average at its end ${load}.`;
+}
+
+function readOr(fallback) {
+  try {
+    return readFileSync(results, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return fallback;
+    throw error;
+  }
+}
