@@ -44,6 +44,10 @@ export const eventTable = {
   'gateway.access.denied.v1': { action: 'access', resource: 'route' },
   'gateway.token.rejected.v1': { action: 'authenticate', resource: 'route' },
   'gateway.rate.limited.v1': { action: 'access', resource: 'route' },
+  'gateway.upstream.called.v1': { action: 'upstream.call', resource: 'upstream' },
+  'gateway.recording.started.v1': { action: 'recording.start', resource: 'recording' },
+  'gateway.recording.stopped.v1': { action: 'recording.stop', resource: 'recording' },
+  'gateway.recording.lost.v1': { action: 'recording.lose', resource: 'recording' },
 
   'audit.log.searched.v1': { action: 'audit.search', resource: 'log' },
   'audit.log.exported.v1': { action: 'audit.export', resource: 'log' },

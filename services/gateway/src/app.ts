@@ -21,6 +21,7 @@ import { SchemaPipe } from './http/schema-pipe.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
 import { createDocument, serveDocument } from './openapi.js';
 import { RequestHooks } from './request-hooks.js';
+import type { RecordEvent } from './spool/record-event.js';
 
 export type AppConfig = Pick<
   GatewayConfig,
@@ -31,6 +32,7 @@ export interface AppParts extends RouteParts {
   readonly authenticator: Authenticator;
   readonly decide: DecideCommand;
   readonly limit: RateLimit;
+  readonly recordEvent: RecordEvent;
   readonly clock: Clock;
   readonly log: Logger;
   readonly isDraining: () => boolean;

@@ -80,6 +80,9 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     traceUrlTemplate: config.TRACE_URL_TEMPLATE,
     authenticator,
     limit,
+    recordEvent: ({ type, reasonCode }) => {
+      log.debug({ type, reasonCode }, 'event.seen');
+    },
     clock,
     log,
     isDraining,
