@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { logFields } from '@prime-nest/contracts/log-fields';
 import { readSpans } from '@prime-nest/devstack/span-store';
 import type { KeptSpan } from '@prime-nest/devstack/span-store';
 import { treesOf } from '@prime-nest/devstack/span-tree';
@@ -258,6 +259,16 @@ describe('the ids of a request', () => {
       const spans = new Set(kept(answer.traceId).map(({ spanId }) => spanId));
       expect(lines.filter((line) => !spans.has(String(line['spanId'])))).toEqual([]);
     });
+  });
+
+  test('stand beside fields of the list in the contracts, and nothing was dropped for being unknown', async () => {
+    await signIn();
+    const lines = ['gateway', 'identity', 'rbac', 'audit'].flatMap((name) => system.logs(name));
+    expect(lines.length).toBeGreaterThan(20);
+    expect(lines.filter((line) => line.includes('droppedFields'))).toEqual([]);
+    const known = new Set<string>([...logFields, 'level', 'time', 'msg']);
+    const names = lines.flatMap((line) => Object.keys(JSON.parse(line) as object));
+    expect(names.filter((name) => !known.has(name))).toEqual([]);
   });
 
   test('stand on every line that is written while a request is served', async () => {

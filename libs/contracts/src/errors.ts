@@ -1,3 +1,5 @@
+import type { LogFields } from './log-fields.js';
+
 /**
  * Every error this system answers, in one closed table. Public text exists here and nowhere else: a throw site
  * names a code and may add `details` that are safe to show; everything else it knows goes into `internal`, which
@@ -89,8 +91,8 @@ export interface PublicDetails {
 
 export interface AppErrorOptions {
   readonly details?: PublicDetails;
-  /** Ids, counts, upstream text: for the log of this process only. Never leaves it. */
-  readonly internal?: Readonly<Record<string, unknown>>;
+  /** Fields of the log list: ids, counts, constants, for the log of this process only. Never leaves it. */
+  readonly internal?: LogFields;
   readonly cause?: unknown;
 }
 
@@ -102,7 +104,7 @@ export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
   readonly details: PublicDetails;
-  readonly internal: Readonly<Record<string, unknown>>;
+  readonly internal: LogFields;
 
   constructor(code: ErrorCode, options: AppErrorOptions = {}) {
     super(code, options.cause === undefined ? undefined : { cause: options.cause });

@@ -1,11 +1,27 @@
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
+import { logFields } from '@prime-nest/contracts/log-fields';
+import type { LogFields, OnlyLogFields } from '@prime-nest/contracts/log-fields';
 import { pino } from 'pino';
 import type { DestinationStream } from 'pino';
 import { currentContext } from './context.js';
 import { prettyStream } from './log-pretty.js';
 import { isError, maskText, redact } from './redact.js';
 
-export type Logger = pino.Logger;
+interface Write {
+  (event: string): void;
+  <T extends LogFields>(fields: OnlyLogFields<T>, event: string): void;
+}
+
+/** What the system's code may do with a log: a constant event name, and fields of the list in the contracts. */
+export interface Logger {
+  readonly trace: Write;
+  readonly debug: Write;
+  readonly info: Write;
+  readonly warn: Write;
+  readonly error: Write;
+  readonly fatal: Write;
+  child<T extends LogFields>(fields: OnlyLogFields<T>): Logger;
+}
 
 export interface LoggerOptions {
   readonly service: string;
@@ -16,10 +32,13 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
+const allowed: ReadonlySet<string> = new Set(logFields);
+
 /**
- * A logger whose lines are always one JSON object each and never hold a credential: fields are copied through
- * {@link redact}, and the finished line is masked once more. Call it with fields first and a constant event name
- * second: `log.info({ subject }, 'rpc.served')`. Ids of the current context are added to every line.
+ * A logger whose lines are always one JSON object each and never hold a credential: only fields of the list in the
+ * contracts are written (a line says in `droppedFields` how many were not), they are copied through {@link redact}, and
+ * the finished line is masked once more. Call it with fields first and a constant event name second:
+ * `log.info({ subject }, 'rpc.served')`. Ids of the current context are added to every line.
  */
 export function createLogger({ service, level, pretty = false, destination }: LoggerOptions): Logger {
   const stream = pretty
@@ -43,14 +62,14 @@ export function createLogger({ service, level, pretty = false, destination }: Lo
   );
   // Fields of child loggers bypass the formatters; children inherit this method.
   const makeChild = Reflect.get(log, 'child') as unknown as MakeChild;
-  const safeChild: MakeChild = function child(this: Logger, fields, options) {
+  const safeChild: MakeChild = function child(this: pino.Logger, fields, options) {
     return makeChild.call(this, safeFields(fields), options);
   };
   Object.assign(log, { child: safeChild });
   return log;
 }
 
-type MakeChild = (this: Logger, fields: object, options?: object) => Logger;
+type MakeChild = (this: pino.Logger, fields: object, options?: object) => pino.Logger;
 
 /** A logger that writes nothing, for callers that need one and have none. */
 export function silentLogger(): Logger {
@@ -68,7 +87,7 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
     const isBug = errorDefinition(error.code).fault === 'bug';
     return {
       code: error.code,
-      ...(Object.keys(error.internal).length === 0 ? {} : { internal: redact(error.internal, describeError) }),
+      ...(Object.keys(error.internal).length === 0 ? {} : { internal: safeFields(error.internal) }),
       ...(isBug ? { stack: maskText(error.stack ?? '') } : {}),
       ...cause,
     };
@@ -84,7 +103,11 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
 }
 
 function safeFields(fields: object): Record<string, unknown> {
-  return redact(fields, describeError) as Record<string, unknown>;
+  const safe = redact(fields, describeError) as Record<string, unknown>;
+  const names = Object.keys(safe).filter((name) => !allowed.has(name));
+  if (names.length === 0) return safe;
+  for (const name of names) Reflect.deleteProperty(safe, name);
+  return { ...safe, droppedFields: names.length };
 }
 
 function contextFields(): Record<string, string> {

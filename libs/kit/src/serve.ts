@@ -43,7 +43,7 @@ export async function serveRpc({ service, module, connection, contracts, log, li
 
 /** Nest's own messages: problems are kept, the story of its start is not. */
 export function nestLogger(log: Logger): LoggerService {
-  const text = (message: unknown) => (typeof message === 'string' ? { text: message } : { err: message });
+  const text = (message: unknown) => (typeof message === 'string' ? { detail: message } : { err: message });
   return {
     log: (message: unknown) => {
       log.debug(text(message), 'nest.log');

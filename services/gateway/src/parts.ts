@@ -81,7 +81,7 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     authenticator,
     limit,
     recordEvent: ({ type, reasonCode }) => {
-      log.debug({ type, reasonCode }, 'event.seen');
+      log.debug({ type, code: reasonCode }, 'event.seen');
     },
     clock,
     log,

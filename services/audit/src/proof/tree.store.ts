@@ -57,7 +57,9 @@ export class TreeStore {
     result.forEach((hashes, n) => {
       const { from = 0, to = 0, level } = wanted[n] ?? {};
       if (hashes.length !== to - from)
-        throw new AppError('internal', { internal: { reason: 'hashes of the tree are missing', level, from, to } });
+        throw new AppError('internal', {
+          internal: { reason: 'hashes of the tree are missing', height: level, from, to },
+        });
     });
     return result;
   }
