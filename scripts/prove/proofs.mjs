@@ -1,0 +1,35 @@
+/** The proofs of this repository. Each ends by itself within its limit and reports through `report.mjs`. */
+export const proofs = [
+  {
+    name: 'revocation',
+    args: ['services/rbac/prove/revocation.mjs'],
+    limitSeconds: 240,
+    takesSeed: true,
+  },
+  {
+    name: 'audit',
+    args: ['services/audit/prove/outages.mjs', '--seconds', '60'],
+    limitSeconds: 300,
+    takesSeed: true,
+  },
+  {
+    name: 'refresh',
+    args: [
+      'scripts/prove/suites.mjs',
+      'identity',
+      'session/session.int|account/lockout.int',
+      'IDENTITY_PROVE_ROUNDS=50',
+    ],
+    limitSeconds: 180,
+  },
+  {
+    name: 'password',
+    args: ['scripts/prove/suites.mjs', 'identity', 'account/races.int', 'IDENTITY_PROVE_ROUNDS=300'],
+    limitSeconds: 180,
+  },
+  {
+    name: 'sessions',
+    args: ['scripts/prove/suites.mjs', 'tests', 'tests/revocation.int', 'REVOCATION_PROVE_ROUNDS=200'],
+    limitSeconds: 180,
+  },
+];
