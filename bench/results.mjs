@@ -4,11 +4,13 @@
  *
  *     writeSection('identity', [`${conditions('npm run bench:identity')}`, '', table].join('\n'));
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { chartOf, tablesOf } from './chart.mjs';
 
 const results = path.join(import.meta.dirname, 'RESULTS.md');
+const charts = path.join(import.meta.dirname, 'charts');
 
 const introduction = `# Measurements
 
@@ -17,7 +19,7 @@ belong to the machine of their line. A figure that is not here has not been meas
 `;
 
 /**
- * Puts `markdown` between the markers of the section `name`; the section is added at the end when there is none. The
+ * Puts `markdown`, and a chart of each of its tables, between the markers of the section `name`; the section is added at the end when there is none. The
  * file is replaced in one step: a reader, and a crash, see the old text or the new one.
  */
 export function writeSection(name, markdown) {
@@ -25,7 +27,7 @@ export function writeSection(name, markdown) {
   const begin = `<!-- bench:${name} -->`;
   const end = `<!-- /bench:${name} -->`;
   const before = readOr(introduction);
-  const section = `${begin}\n\n${markdown.trim()}\n\n${end}`;
+  const section = [begin, markdown.trim(), ...drawCharts(name, markdown), end].join('\n\n');
   const from = before.indexOf(begin);
   const to = before.indexOf(end);
   if ((from === -1) !== (to === -1) || to < from) throw new Error(`RESULTS.md: the markers of ${name} do not match`);
@@ -46,6 +48,21 @@ export function conditions(command) {
   const load = os.loadavg()[0].toFixed(1);
   const day = new Date().toISOString().slice(0, 10);
   return `\`${command}\` on ${machine}, Node ${process.versions.node}, ${day}; load average at its end ${load}.`;
+}
+
+/** Draws anew the charts of this section and answers the lines that show them. */
+function drawCharts(name, markdown) {
+  mkdirSync(charts, { recursive: true });
+  for (const file of readdirSync(charts)) {
+    if (new RegExp(`^${name}-\\d+\\.svg$`).test(file)) rmSync(path.join(charts, file));
+  }
+  return tablesOf(markdown).flatMap((table, index) => {
+    const svg = chartOf(table);
+    if (svg === undefined) return [];
+    const file = `${name}-${index + 1}.svg`;
+    writeFileSync(path.join(charts, file), svg);
+    return [`![${table.header[0] ?? name}](charts/${file})`];
+  });
 }
 
 function readOr(fallback) {
