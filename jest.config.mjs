@@ -30,6 +30,7 @@ const project = (displayName, folder) => ({
 /** Real servers are found once, before any worker starts; each test file then starts or creates its own. */
 export default {
   globalSetup: './scripts/jest-global-setup.mjs',
+  globalTeardown: './scripts/jest-global-teardown.mjs',
   testTimeout: 120_000,
   // On a machine of two cores jest would run every file in its own process and keep each file's modules until the end:
   // some 4 GB. With a limit, the files run in a child that is replaced when it has grown.

@@ -4,8 +4,8 @@ import { buildIfNeeded } from './build-if-needed.mjs';
 
 /**
  * One PostgreSQL for the whole run, started only when a selected file wants real servers (`*.int.test.ts`). Workers
- * learn its address from the environment. It ends with this process: orderly when jest is done or interrupted, by
- * the kernel when jest is killed.
+ * learn its address from the environment. It ends with this process: by `jest-global-teardown.mjs` when jest is done,
+ * by the signal's handler when it is interrupted, by the kernel when jest is killed.
  */
 export default async function globalSetup(globalConfig, projectConfigs) {
   const selected = Array.isArray(projectConfigs) ? projectConfigs : [projectConfigs];
@@ -17,7 +17,7 @@ export default async function globalSetup(globalConfig, projectConfigs) {
 
   let stopping;
   const stop = () => (stopping ??= run.stop());
-  process.once('beforeExit', stop);
+  globalThis.stopTestRun = stop;
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.once(signal, () => stop().finally(() => process.kill(process.pid, signal)));
   }
