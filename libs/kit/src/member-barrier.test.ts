@@ -1,11 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
+import { eventually } from '@prime-nest/testkit/eventually';
 import { MemberBarrier } from './member-barrier.js';
 
 function barrierOf(recorded: () => string[] = () => []) {
   const clock = { nowMs: 1_000 };
   const clocks = { monoMs: () => clock.nowMs, wallMs: () => clock.nowMs };
-  const barrier = new MemberBarrier({ clocks, leaseMsMax: 2_000, readAcked: () => Promise.resolve(recorded()) });
-  return { barrier, clock };
+  let polls = 0;
+  const readAcked = () => {
+    polls++;
+    return Promise.resolve(recorded());
+  };
+  const barrier = new MemberBarrier({ clocks, leaseMsMax: 2_000, readAcked });
+  /** Until the barrier has looked at everything it knows since now: it asks the table only when it stays closed. */
+  const looked = () => {
+    const before = polls;
+    return eventually(() => polls > before + 1);
+  };
+  return { barrier, clock, looked };
 }
 
 describe('the barrier', () => {
@@ -15,7 +26,7 @@ describe('the barrier', () => {
   });
 
   test('waits for the position, and an acknowledgement of an older one does not count', async () => {
-    const { barrier } = barrierOf();
+    const { barrier, looked } = barrierOf();
     const live = barrier.deadlines([{ memberId: 'a', leftMs: 2_000 }]);
     barrier.noteApplied('a', 6);
     let isOpen = false;
@@ -24,14 +35,14 @@ describe('the barrier', () => {
       return effect;
     });
     barrier.noteApplied('b', 7);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await looked();
     expect(isOpen).toBe(false);
     barrier.noteApplied('a', 7);
     expect(await waiting).toMatchObject({ acked: ['a'], fenced: [] });
   });
 
   test('goes on without a member when its lease has ended on the slowest clock, and not before', async () => {
-    const { barrier, clock } = barrierOf();
+    const { barrier, clock, looked } = barrierOf();
     const live = barrier.deadlines([{ memberId: 'a', leftMs: 1_000 }]);
     let isOpen = false;
     const waiting = barrier.wait(7, live).then((effect) => {
@@ -39,7 +50,7 @@ describe('the barrier', () => {
       return effect;
     });
     clock.nowMs += 1_019;
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await looked();
     expect(isOpen).toBe(false);
     clock.nowMs += 1;
     expect(await waiting).toMatchObject({ acked: [], fenced: ['a'] });

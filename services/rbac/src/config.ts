@@ -8,6 +8,7 @@ import {
   natsKeys,
 } from '@prime-nest/kit/config-keys';
 import Joi from 'joi';
+import { leaseMsMax } from './policy/guarantee.js';
 
 export interface RbacEnv extends BaseEnv, NatsEnv {
   readonly RBAC_POLICY_FILE?: string;
@@ -28,7 +29,7 @@ export const rbacEnv = Joi.object({
   RBAC_LEASE_MS: Joi.number()
     .integer()
     .min(200)
-    .max(3_000)
+    .max(leaseMsMax)
     .default(2_000)
     .unit('milliseconds')
     .description('How long a replica may decide without asking; a mutation waits at most this long for a dead one.'),

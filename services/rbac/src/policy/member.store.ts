@@ -1,4 +1,5 @@
 import type { Queryable, Tx } from '@prime-nest/kit/database';
+import type { LeaseLeft } from '@prime-nest/kit/member-barrier';
 import type { Head } from './policy.store.js';
 
 export interface Renewal {
@@ -33,11 +34,6 @@ export async function removeMember(database: Queryable, memberId: string): Promi
 /** Forgets members whose lease ended long ago: processes that were killed. */
 export async function removeDeadMembers(database: Queryable): Promise<void> {
   await database.query(`DELETE FROM rbac_member WHERE lease_until < clock_timestamp() - interval '10 minutes'`);
-}
-
-export interface LeaseLeft {
-  readonly memberId: string;
-  readonly leftMs: number;
 }
 
 /** Members whose lease has not ended. Read it under the lock of a mutation, in a statement of its own. */

@@ -4,9 +4,10 @@ import type { EventDraft } from '@prime-nest/contracts/events';
 import type { Effect, PermissionName } from '@prime-nest/contracts/rbac';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
+import type { LiveMembers } from '@prime-nest/kit/member-barrier';
 import { annotate, inSpan } from '@prime-nest/kit/telemetry';
 import { mark } from '../telemetry.js';
-import type { Barrier, LiveMembers } from './barrier.command.js';
+import type { RevisionBarrier } from './barrier.command.js';
 import { applyDelta } from './compile.js';
 import { decide } from './decide.js';
 import type { Delta } from './delta.js';
@@ -70,7 +71,7 @@ export class Mutator {
   readonly #database: Database;
   readonly #replica: Replica;
   readonly #outbox: Outbox;
-  readonly #barrier: Pick<Barrier, 'liveMembers' | 'wait'>;
+  readonly #barrier: Pick<RevisionBarrier, 'liveMembers' | 'wait'>;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -78,7 +79,7 @@ export class Mutator {
     database: Database;
     replica: Replica;
     outbox: Outbox;
-    barrier: Pick<Barrier, 'liveMembers' | 'wait'>;
+    barrier: Pick<RevisionBarrier, 'liveMembers' | 'wait'>;
   }) {
     this.#database = parts.database;
     this.#replica = parts.replica;

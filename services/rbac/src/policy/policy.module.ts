@@ -1,7 +1,7 @@
 import type { Database } from '@prime-nest/kit/database';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
-import { Barrier } from './barrier.command.js';
+import { RevisionBarrier } from './barrier.command.js';
 import type { Fleet } from './fleet.consumer.js';
 import type { Guarantee } from './guarantee.js';
 import { Heartbeat } from './heartbeat.job.js';
@@ -40,7 +40,7 @@ export function createPolicy(parts: PolicyParts): Policy {
   const { database, freshness, outbox, log, memberId, guarantee, clocks, fleet } = parts;
   const lease = new Lease(guarantee.leaseMs);
   const replica = new Replica({ database: freshness, clocks, log, lease });
-  const barrier = new Barrier({
+  const barrier = new RevisionBarrier({
     database: freshness,
     clocks,
     log,
