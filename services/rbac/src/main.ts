@@ -15,6 +15,7 @@ import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { readRbacConfig } from './config.js';
 import { rbacMigrations } from './migrations/list.js';
+import { Attendance } from './policy/attendance.job.js';
 import { connectFleet } from './policy/fleet.consumer.js';
 import { createPolicy, systemClocks } from './policy/policy.module.js';
 import { RbacModule } from './rbac.module.js';
@@ -75,6 +76,9 @@ runService({
     life.onStop('relay', () => relay.stop());
     const module = RbacModule.with({ database, replica: policy.replica, mutator: policy.mutator, guarantee });
     const { server } = await serveRpc({ service, module, connection, contracts: rbacRpc, log, life });
+    const attendance = new Attendance({ replica: policy.replica, server, intervalMs: guarantee.heartbeatMs, log });
+    attendance.start();
+    life.onStop('attendance', () => attendance.stop());
     const checks = {
       database: () => database.ping(),
       bus: () => busHealth(connection).check(),

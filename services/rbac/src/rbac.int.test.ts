@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
@@ -10,57 +8,23 @@ import { eventually } from '@prime-nest/testkit/eventually';
 import { type TestNats, startTestNats } from '@prime-nest/testkit/nats';
 import { type TestDatabase, createTestDatabase } from '@prime-nest/testkit/postgres';
 import { actingAs, administrator, administratorId, connectAs } from '../test/harness.js';
+import { type Started, buildRbac, prepare, startProcess } from '../test/processes.js';
 
-/** The built service as it is started in earnest: migrate, seed, main. */
 let nats: TestNats;
 let server: TestDatabase;
 let gateway: NatsConnection;
 let bus: BusClient<typeof rbacRpc>;
 let running: Started[] = [];
 
-interface Started {
-  readonly output: () => string;
-  readonly healthPort: () => number;
-  stop(signal?: NodeJS.Signals): Promise<number | null>;
-}
-
-function run(entry: 'main' | 'migrate' | 'seed', extra: Record<string, string> = {}): Started {
-  const env = {
-    NODE_ENV: 'test',
-    LOG_LEVEL: 'info',
-    HEALTH_HOST: '127.0.0.1',
-    HEALTH_PORT: '0',
-    NATS_URL: nats.servers,
-    NATS_USER: 'rbac',
-    NATS_PASSWORD: nats.credentials('rbac').password,
-    RBAC_DB_URL: server.url,
-    RBAC_DB_MIGRATION_URL: server.ownerUrl,
-    ...extra,
-  };
-  const file = fileURLToPath(new URL(`../dist/${entry}.js`, import.meta.url));
-  const child = spawn(process.execPath, [file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  return {
-    output: () => output,
-    healthPort: () => Number(/"port":(\d+)[^\n]*health\.listening/.exec(output)?.[1] ?? 0),
-    stop: (signal) => {
-      if (signal !== undefined) child.kill(signal);
-      return exited;
-    },
-  };
-}
+const run = (entry: 'main' | 'migrate' | 'seed', extra?: Record<string, string>) =>
+  startProcess(entry, { nats, server }, extra);
 
 beforeAll(async () => {
-  const script = new URL('../../../scripts/build-if-needed.mjs', import.meta.url).href;
-  const build = (await import(script)) as { buildIfNeeded(projects: string[]): void };
-  build.buildIfNeeded(['services/rbac']);
+  await buildRbac();
   [nats, server] = await Promise.all([startTestNats(), createTestDatabase({ service: 'rbac' })]);
-  for (const entry of ['migrate', 'seed', 'migrate', 'seed'] as const) {
-    const step = run(entry);
-    expect({ code: await step.stop(), output: step.output() }).toMatchObject({ code: 0 });
-  }
+  await prepare({ nats, server });
+  // Each may be repeated at any time.
+  await prepare({ nats, server });
   gateway = await connectAs(nats, 'gateway');
   bus = createBusClient({ connection: gateway, contracts: rbacRpc, log: silentLogger() });
   running = [run('main'), run('main')];

@@ -382,4 +382,18 @@ describe('a server is ready only while it can hear', () => {
     await eventually(() => server.deaf().length === 1);
     await eventually(() => server.isServing());
   });
+
+  test('not while it is away by its own choice: others get the requests, and it gets its share when it is back', async () => {
+    const [one, other] = [await serve(), await serve()];
+    const { client } = await caller();
+    const get = () => client.call('demo.thing.get.v1', { id: 'a' }, context);
+    await one.server.leave();
+    await expect(one.server.check()).rejects.toThrow('away');
+    await Promise.all(Array.from({ length: 20 }, get));
+    await other.server.leave();
+    expect(await failure(get())).toMatchObject({ code: 'unavailable' });
+    await one.server.rejoin();
+    await one.server.check();
+    expect(await get()).toMatchObject({ id: 'a' });
+  });
 });

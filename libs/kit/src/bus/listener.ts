@@ -36,6 +36,7 @@ export class Listener {
     const health = busHealth(connection);
     const denialBefore = health.denialOf(this.subject);
     this.#isConfirmed = false;
+    this.#isStopping = false;
     const subscription = connection.subscribe(this.subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
@@ -67,7 +68,7 @@ export class Listener {
     return !busHealth(this.#options.connection).isDenied(this.subject);
   }
 
-  /** No further message after this resolves; those already received have been handed to `onMessage`. */
+  /** No further message after this resolves, until `start`; those already received have been handed to `onMessage`. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     clearTimeout(this.#retry);

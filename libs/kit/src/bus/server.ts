@@ -53,6 +53,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
   readonly #listeners: Listener[] = [];
   #inFlight = 0;
   #expired = 0;
+  #isAway = false;
   #whenIdle: (() => void) | undefined;
 
   constructor(options: BusServerOptions) {
@@ -94,9 +95,25 @@ export class BusServer extends Server implements CustomTransportStrategy {
   /** A readiness check: throws naming what is missing. */
   check(): Promise<void> {
     if (!busHealth(this.#options.connection).isConnected) return Promise.reject(new Error('not connected to NATS'));
+    if (this.#isAway) return Promise.reject(new Error('away: requests go to the other replicas'));
     if (this.deaf().length > 0) return Promise.reject(new Error(`not subscribed to ${this.deaf().join(', ')}`));
     if (this.#listeners.length === 0) return Promise.reject(new Error('no subject is served'));
     return Promise.resolve();
+  }
+
+  /**
+   * Takes no more requests until `rejoin`: for a replica that could answer none of them while others can. What has
+   * arrived already is served. Without another replica callers are told at once that nobody listens.
+   */
+  async leave(): Promise<void> {
+    this.#isAway = true;
+    await Promise.all(this.#listeners.map((listener) => listener.stop()));
+  }
+
+  /** Takes requests again after `leave`. */
+  async rejoin(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.start()));
+    this.#isAway = false;
   }
 
   /**

@@ -101,6 +101,15 @@ export class Replica {
     return { snapshot: this.#snapshot, nowMs: databaseTimeMax(this.#anchor, momentOf(this.#clocks)) };
   }
 
+  /** Whether decisions can still be made in a moment: the lease lasts that long, or the database answers. */
+  async isAble(): Promise<boolean> {
+    if ((this.#lease?.leftMs(momentOf(this.#clocks)) ?? 0) > this.#proofTimeoutMs) return true;
+    return this.#within(this.#heads.ask()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Applies everything up to `revision` and possibly more. Throws `unavailable` when that cannot be done now. */
   async advanceTo(revision: number): Promise<void> {
     for (let attempt = 0; this.#snapshot.revision < revision; attempt++) {
