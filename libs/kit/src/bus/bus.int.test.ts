@@ -59,7 +59,8 @@ class Demo {
 
   @Rpc('demo.thing.fail.v1')
   fail({ how }: { how: string }): Promise<{ ok: boolean }> {
-    if (how === 'declared') throw new AppError('not_found', { internal: { reason: 'canary' }, details: { detail: 'x' } });
+    if (how === 'declared')
+      throw new AppError('not_found', { internal: { reason: 'canary' }, details: { detail: 'x' } });
     if (how === 'undeclared') throw new AppError('last_administrator');
     if (how === 'unavailable') throw new AppError('unavailable', { internal: { dependency: 'x' } });
     if (how === 'leak') return Promise.reject(new Error('canary: password is hunter2'));
