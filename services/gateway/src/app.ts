@@ -11,6 +11,7 @@ import { AccessGuard } from './access/access.guard.js';
 import type { Authenticator } from './access/authenticator.js';
 import type { DecideCommand } from './access/decide.command.js';
 import { undeclaredRoutes } from './access/route-access.decorator.js';
+import type { RouteSettings } from './access/route-access.decorator.js';
 import type { GatewayConfig } from './config.js';
 import { GatewayModule, rootPaths } from './gateway.module.js';
 import type { RouteParts } from './gateway.module.js';
@@ -18,6 +19,7 @@ import { createHttpAdapter } from './http-server.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { RouteTable } from './http/route-table.js';
 import { SchemaPipe } from './http/schema-pipe.js';
+import type { RouteLimit } from './limits/quota.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
 import { createDocument, serveDocument } from './openapi.js';
 import { RequestHooks } from './request-hooks.js';
@@ -25,7 +27,7 @@ import type { RecordEvent } from './spool/record-event.js';
 
 export type AppConfig = Pick<
   GatewayConfig,
-  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS' | 'RATE_LIMIT_WINDOW_SECONDS'
+  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS'
 >;
 
 export interface AppParts extends RouteParts {
@@ -56,7 +58,6 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
   const prefix = `/${config.API_PREFIX}`;
   const hooks = new RequestHooks({
     ...parts,
-    windowSeconds: config.RATE_LIMIT_WINDOW_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
     documentationPath: `${prefix}/docs`,
   });
@@ -70,8 +71,11 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
     },
   });
   const fastify = adapter.getInstance();
-  fastify.addHook('onRoute', ({ url, method }) => {
+  const limits: RouteLimit[] = [];
+  fastify.addHook('onRoute', ({ url, method, config: settings }) => {
     routes.add(url, [method].flat());
+    const { limit } = (settings ?? {}) as RouteSettings;
+    if (limit !== undefined) limits.push(limit);
   });
   hooks.install(fastify);
 
@@ -93,5 +97,6 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
   serveDocument(nest, createDocument(nest));
   await nest.init();
   await fastify.ready();
+  parts.limit.declare(limits);
   return { nest, routes };
 }

@@ -3,6 +3,8 @@ import type { BaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
 import { loadConfig } from '@prime-nest/kit/config';
 import type { Environment } from '@prime-nest/kit/config';
 import Joi from 'joi';
+import { parseOverrides } from './limits/quota.js';
+import type { RouteOverrides } from './limits/quota.js';
 
 export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv {
   readonly METRICS_HOST: string;
@@ -16,6 +18,7 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly RATE_LIMIT_ANONYMOUS_MAX: number;
   readonly RATE_LIMIT_PRINCIPAL_MAX: number;
   readonly RATE_LIMIT_WINDOW_SECONDS: number;
+  readonly RATE_LIMIT_ROUTES: RouteOverrides;
   readonly TRUSTED_PROXY_HOPS: number;
   readonly HTTP_MAX_CONNECTIONS: number;
   readonly DRAIN_DELAY_MS: number;
@@ -34,6 +37,12 @@ const originList = Joi.string()
   })
   .description(
     'Origins whose pages may call this API, with commas; scheme, host and port only. Production: https only.',
+  );
+
+const routeLimits = Joi.string()
+  .custom((text: string, tools) => parseOverrides(text) ?? tools.error('any.custom'))
+  .description(
+    'Limits of single routes instead of the built-in ones (docs/operations.md), with commas: `login=10,audit-export=5/3600` allows 10 in the common window and 5 in 3600 seconds.',
   );
 
 export const gatewayEnv = Joi.object({
@@ -94,7 +103,8 @@ export const gatewayEnv = Joi.object({
     .max(86_400)
     .default(900)
     .unit('seconds')
-    .description('Length of the window; it begins with the first request.'),
+    .description('Length of the window, which slides: the limit holds for any stretch of that length.'),
+  RATE_LIMIT_ROUTES: routeLimits,
   TRUSTED_PROXY_HOPS: Joi.number()
     .integer()
     .min(0)
@@ -118,9 +128,11 @@ export const gatewayEnv = Joi.object({
   TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('The `aud` of access tokens.'),
 });
 
+type Optional = 'ALLOWED_ORIGINS' | 'RATE_LIMIT_ROUTES';
+
 /** Reads the environment; throws a `ConfigError` that lists every problem at once. */
 export function readGatewayConfig(env: Environment): GatewayConfig {
-  const config = loadConfig<Omit<GatewayConfig, 'ALLOWED_ORIGINS'> & { readonly ALLOWED_ORIGINS?: readonly string[] }>({
+  const config = loadConfig<Omit<GatewayConfig, Optional> & Partial<Pick<GatewayConfig, Optional>>>({
     service: 'gateway',
     schema: gatewayEnv,
     env,
@@ -137,7 +149,11 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       'TRACE_',
     ],
   });
-  return { ...config, ALLOWED_ORIGINS: config.ALLOWED_ORIGINS ?? [] };
+  return {
+    ...config,
+    ALLOWED_ORIGINS: config.ALLOWED_ORIGINS ?? [],
+    RATE_LIMIT_ROUTES: config.RATE_LIMIT_ROUTES ?? {},
+  };
 }
 
 function isOrigin(text: string): boolean {

@@ -33,6 +33,7 @@ export interface PartsOptions {
     | 'RATE_LIMIT_ANONYMOUS_MAX'
     | 'RATE_LIMIT_PRINCIPAL_MAX'
     | 'RATE_LIMIT_WINDOW_SECONDS'
+    | 'RATE_LIMIT_ROUTES'
     | 'TRACE_URL_TEMPLATE'
   >;
   readonly connection: NatsConnection;
@@ -61,6 +62,7 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     redisUrl: config.REDIS_URL,
     max: { address: config.RATE_LIMIT_ANONYMOUS_MAX, principal: config.RATE_LIMIT_PRINCIPAL_MAX },
     windowSeconds: config.RATE_LIMIT_WINDOW_SECONDS,
+    overrides: config.RATE_LIMIT_ROUTES,
     log,
   });
   const authenticator = new Authenticator({

@@ -18,15 +18,14 @@ import { clientAddress } from './http/client-address.js';
 import type { ClientAddress } from './http/client-address.js';
 import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js';
 import { apiHeaders, documentationHeaders } from './http/security-headers.js';
-import { rateHeaders } from './limits/rate-limit.guard.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
+import { rateHeaders, refusing } from './limits/verdict.js';
 import { activeRequests, countRequest, mark, rateLimited, serverSpan, verifications } from './telemetry.js';
 
 export interface RequestHooksOptions {
   readonly authenticator: Authenticator;
   readonly decide: DecideCommand;
   readonly limit: RateLimit;
-  readonly windowSeconds: number;
   readonly allowedOrigins: readonly string[];
   /** Where the documentation is served; its assets declare no access, because they are files. */
   readonly documentationPath: string;
@@ -137,7 +136,7 @@ export class RequestHooks {
     }
     const isPublic = settings.access?.kind === 'public';
     const authentication = isPublic ? undefined : await this.#authenticate(request);
-    if (settings.isLimited !== false) await this.#consume(request, reply, authentication);
+    if (settings.isLimited !== false) await this.#consume(request, reply, { settings, authentication });
     if (request.is404) return undefined;
     const { state } = request;
     const principal = await admit({
@@ -166,18 +165,22 @@ export class RequestHooks {
   async #consume(
     request: FastifyRequest,
     reply: FastifyReply,
-    authentication: Authentication | undefined,
+    { settings, authentication }: { settings: RouteSettings; authentication: Authentication | undefined },
   ): Promise<void> {
-    const { limit, windowSeconds } = this.#options;
+    const { limit } = this.#options;
     const principal = authentication?.principal;
+    // A stranger at a route that needs a token is refused there anyway, and must not use up what it allows.
+    const isMeant = principal !== undefined || settings.access?.kind === 'public';
+    const route = isMeant ? settings.limit : undefined;
     const verdict =
       principal === undefined
-        ? await limit.consume('address', this.#address(request).key)
-        : await limit.consume('principal', principal.id);
-    reply.headers(rateHeaders(verdict, windowSeconds));
-    if (!verdict.isAllowed) rateLimited.inc({ lane: principal === undefined ? 'address' : 'principal' });
-    if (!verdict.isAllowed)
-      throw new AppError('rate_limited', { details: { retryAfterSeconds: verdict.resetSeconds } });
+        ? await limit.consume('address', this.#address(request).key, route)
+        : await limit.consume('principal', principal.id, route);
+    reply.headers(rateHeaders(verdict));
+    if (verdict.isAllowed) return;
+    const refused = refusing(verdict);
+    rateLimited.inc({ lane: refused?.quota.name ?? 'address' });
+    throw new AppError('rate_limited', { details: { retryAfterSeconds: refused?.resetSeconds ?? 1 } });
   }
 
   /** Answers true when the request was a preflight and has been answered. */

@@ -33,7 +33,7 @@ export const decisions = histogram({
 
 export const rateLimited = counter({
   name: 'prime_nest_rate_limited_total',
-  help: 'Requests refused by a rate limit, by lane',
+  help: 'Requests refused by a rate limit: that of addresses, of principals, or of a route',
   labels: ['lane'],
   known: [{ lane: 'address' }, { lane: 'principal' }],
 });

@@ -14,6 +14,7 @@ import { startTestNats } from '@prime-nest/testkit/nats';
 import type { TestNats } from '@prime-nest/testkit/nats';
 import { startTestRedis } from '@prime-nest/testkit/redis';
 import type { TestRedis } from '@prime-nest/testkit/redis';
+import type { RouteOverrides } from '../src/limits/quota.js';
 import { buildApp } from '../src/app.js';
 import type { App, AppParts } from '../src/app.js';
 import { closeServer } from '../src/http-server.js';
@@ -109,6 +110,7 @@ export interface GatewayOptions {
   readonly anonymousMax?: number;
   readonly principalMax?: number;
   readonly windowSeconds?: number;
+  readonly routeLimits?: RouteOverrides;
   readonly allowedOrigins?: readonly string[];
   readonly trustedProxyHops?: number;
   readonly controllers?: NonNullable<AppParts['controllers']>;
@@ -142,6 +144,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     HTTP_MAX_CONNECTIONS: 10_000,
     RATE_LIMIT_WINDOW_SECONDS: options.windowSeconds ?? 900,
     RATE_LIMIT_ANONYMOUS_MAX: options.anonymousMax ?? 100_000,
+    RATE_LIMIT_ROUTES: options.routeLimits ?? {},
     RATE_LIMIT_PRINCIPAL_MAX: options.principalMax ?? 100_000,
     REDIS_URL: redis.url,
     TOKEN_ISSUER: issuer,

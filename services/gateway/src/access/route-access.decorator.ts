@@ -3,6 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
+import type { RouteLimit } from '../limits/quota.js';
 import type { RouteAccess } from './principal.js';
 
 const accessKey = Symbol('route access');
@@ -14,26 +15,27 @@ export interface RouteSettings {
   readonly access?: RouteAccess;
   /** `false`: not counted by the rate limit. */
   readonly isLimited?: boolean;
+  /** Stricter than the common limit, and beside it. */
+  readonly limit?: RouteLimit;
 }
 
-export interface PublicOptions {
-  readonly isLimited?: boolean;
-}
+export type LimitOptions = Pick<RouteSettings, 'limit'>;
+export type PublicOptions = Pick<RouteSettings, 'limit' | 'isLimited'>;
 
 /** Anybody may call the route. A token that comes along is not looked at. */
-export function Public({ isLimited = true }: PublicOptions = {}): MethodDecorator {
-  return declare({ kind: 'public' }, { isLimited });
+export function Public(options: PublicOptions = {}): MethodDecorator {
+  return declare({ kind: 'public' }, options);
 }
 
 /** The route needs a valid access token and no permission: it concerns the caller alone. */
-export function Authenticated(): MethodDecorator {
-  return applyDecorators(declare({ kind: 'authenticated' }), ApiBearerAuth('accessToken'));
+export function Authenticated(options: LimitOptions = {}): MethodDecorator {
+  return applyDecorators(declare({ kind: 'authenticated' }, options), ApiBearerAuth('accessToken'));
 }
 
 /** The route needs a valid access token and rbac's allow for `feature:action`, decided for every request. */
-export function Requires(permission: `${string}:${string}`): MethodDecorator {
+export function Requires(permission: `${string}:${string}`, options: LimitOptions = {}): MethodDecorator {
   return applyDecorators(
-    declare({ kind: 'permission', permission }),
+    declare({ kind: 'permission', permission }, options),
     ApiBearerAuth('accessToken'),
     ApiExtension('x-permission', permission),
   );
@@ -65,6 +67,6 @@ function isUndeclared(handler: unknown): boolean {
   return isRoute && accessOf(handler) === undefined;
 }
 
-function declare(access: RouteAccess, settings: Omit<RouteSettings, 'access'> = {}): MethodDecorator {
+function declare(access: RouteAccess, settings: Omit<RouteSettings, 'access'>): MethodDecorator {
   return applyDecorators(SetMetadata(accessKey, access), RouteConfig({ access, ...settings } satisfies RouteSettings));
 }

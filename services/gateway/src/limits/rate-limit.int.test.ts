@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@prime-nest/testkit/eventually';
-import { allowOnly, newUser, problemOf, startGateway, startServers } from '../../test/harness.js';
+import { AppError } from '@prime-nest/contracts/errors';
+import { allowOnly, json, newUser, problemOf, startGateway, startServers } from '../../test/harness.js';
 import type { Gateway, GatewayOptions, Servers } from '../../test/harness.js';
 
 let servers: Servers;
@@ -63,7 +64,8 @@ describe('the rate limit', () => {
     const first = await gateway.fetch('/api/roles');
     expect(first.headers.get('ratelimit-limit')).toBe('2');
     expect(first.headers.get('ratelimit-remaining')).toBe('1');
-    expect(first.headers.get('ratelimit-policy')).toBe('2;w=60');
+    expect(first.headers.get('ratelimit-policy')).toBe('"address";q=2;w=60');
+    expect(first.headers.get('ratelimit')).toMatch(/^"address";r=1;t=(60|59)$/);
     await gateway.fetch('/api/roles');
     const refused = await gateway.fetch('/api/roles');
     expect([refused.status, (await problemOf(refused)).code]).toEqual([429, 'rate_limited']);
@@ -78,8 +80,9 @@ describe('the rate limit', () => {
     await flush();
     const gateway = await start({ anonymousMax: 5, windowSeconds: 2 });
     expect(await admitted([gateway], 10)).toBe(5);
-    await eventually(async () => (await gateway.fetch('/api/roles')).status !== 429, { intervalMs: 100 });
-    expect(await admitted([gateway], 10)).toBe(4);
+    // The window of every one of the five has ended when all of the limit is there again.
+    await eventually(async () => (await gateway.fetch('/api/roles')).headers.get('ratelimit-remaining') === '4');
+    expect(await admitted([gateway], 10)).toBeLessThanOrEqual(4);
     await stopAll();
   });
 
@@ -114,6 +117,52 @@ describe('the rate limit', () => {
     expect(v6).toEqual([401, 401, 401]);
     expect(await from('2001:db8:1:2:abcd::4')).toBe(429);
     expect(await from('2001:db8:1:3::1')).toBe(401);
+    await stopAll();
+  });
+
+  test('a route with a limit of its own is stricter, shared by two gateways exactly, and leaves the rest alone', async () => {
+    await flush();
+    const options = { anonymousMax: 50 };
+    const gateways = [await start(options), await start(options)];
+    servers.peers.answer('identity.session.login.v1', () => {
+      throw new AppError('invalid_credentials');
+    });
+    const body = json({ email: 'a@example.com', password: 'not the password' });
+    const attempts = await Promise.all(
+      Array.from({ length: 30 }, async (_, i) =>
+        gateways[i % 2]?.fetch('/api/auth/login', { method: 'POST', ...body }),
+      ),
+    );
+    const count = (status: number) => attempts.filter((response) => response?.status === status).length;
+    expect([count(401), count(429)]).toEqual([15, 15]);
+    const refused = attempts.find((response) => response?.status === 429);
+    expect(refused?.headers.get('ratelimit')).toMatch(/"login";r=0;t=\d+$/);
+    expect(Number(refused?.headers.get('retry-after'))).toBeGreaterThan(890);
+    expect(Number(refused?.headers.get('retry-after'))).toBeLessThanOrEqual(900);
+    // What was refused there has not been counted here.
+    expect(await admitted(gateways, 50)).toBe(35);
+    await stopAll();
+  });
+
+  test('an operator’s limit for a route replaces the built-in one, and one for no route stops the start', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 50, routeLimits: { refresh: { max: 2, windowSeconds: 60 } } });
+    const refresh = () => gateway.fetch('/api/auth/refresh', { method: 'POST', ...json({}) });
+    expect((await refresh()).headers.get('ratelimit-policy')).toBe('"address";q=50;w=900, "refresh";q=2;w=60');
+    expect([(await refresh()).status, (await refresh()).status]).toEqual([400, 429]);
+    await stopAll();
+    await expect(start({ routeLimits: { refersh: { max: 2 } } })).rejects.toThrow('refersh');
+  });
+
+  test('a stranger cannot use up what a guarded route allows', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 50, principalMax: 100 });
+    for (let i = 0; i < 5; i++) expect((await gateway.fetch('/api/audit/export')).status).toBe(401);
+    const allowed = await gateway.fetch('/api/audit/export', { headers: newUser(servers.key).headers });
+    expect([allowed.status, allowed.headers.get('ratelimit-policy')]).toEqual([
+      403,
+      '"principal";q=100;w=900, "audit-export";q=1;w=900',
+    ]);
     await stopAll();
   });
 

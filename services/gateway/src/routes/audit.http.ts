@@ -112,7 +112,7 @@ export class AuditHttp {
   }
 
   @Get('export')
-  @Requires('audit:export')
+  @Requires('audit:export', { limit: { name: 'audit-export', share: 0.01 } })
   @Describe({
     summary: 'Export the audit log as NDJSON, in log order',
     description:

@@ -42,7 +42,7 @@ export class AuthHttp {
   constructor(@Inject(CALLS) private readonly calls: Calls) {}
 
   @Post('login')
-  @Public()
+  @Public({ limit: { name: 'login', share: 0.3 } })
   @Describe({
     summary: 'Sign in with e-mail address and password',
     description: 'One answer for an unknown address, a wrong password and a deactivated account.',
@@ -62,7 +62,7 @@ export class AuthHttp {
   }
 
   @Post('refresh')
-  @Public()
+  @Public({ limit: { name: 'refresh', share: 0.6 } })
   @Describe({
     summary: 'Exchange a refresh token for new tokens',
     description:
@@ -123,7 +123,7 @@ export class AuthHttp {
   }
 
   @Post('change-password')
-  @Authenticated()
+  @Authenticated({ limit: { name: 'change-password', share: 0.01 } })
   @Describe({
     summary: 'Change the own password',
     description: 'Ends every session of the caller, this one too.',
@@ -140,7 +140,7 @@ export class AuthHttp {
   }
 
   @Post('reset-password')
-  @Public()
+  @Public({ limit: { name: 'reset-password', share: 0.1 } })
   @Describe({
     summary: 'Set a new password with a one-time code',
     description: 'Ends every session of the user.',

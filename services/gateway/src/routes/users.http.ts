@@ -175,7 +175,7 @@ export class UsersHttp {
   }
 
   @Post(':id/password-reset')
-  @Requires('users:edit')
+  @Requires('users:edit', { limit: { name: 'issue-reset', share: 0.05 } })
   @Describe({
     summary: 'Make a one-time code with which a user can set a new password',
     description: 'To be passed on to the user. Refused for a user who may do something that the caller may not.',

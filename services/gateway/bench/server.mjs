@@ -1,0 +1,116 @@
+/** One process of the bench: the argument says which. Tells its port when it listens, its CPU time when asked. */
+import 'reflect-metadata';
+import { openSync, writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import { setInterval } from 'node:timers';
+
+const [role, ...args] = process.argv.slice(2);
+const host = '127.0.0.1';
+
+const inspector = new Session();
+inspector.connect();
+await inspector.post('Profiler.enable');
+const roles = { bare, nest, peers, gateway };
+const port = await roles[role](...args);
+
+process.on('message', async ({ ask, file }) => {
+  if (ask === 'cpu') process.send({ cpu: process.cpuUsage() });
+  else if (ask === 'profile') await inspector.post('Profiler.start');
+  else {
+    writeFileSync(file, JSON.stringify((await inspector.post('Profiler.stop')).profile));
+    process.exit(0);
+  }
+});
+process.send({ port });
+
+async function bare() {
+  const { fastify } = await import('fastify');
+  const app = fastify();
+  app.get('/hello', () => ({ hello: 'world' }));
+  await app.listen({ port: 0, host });
+  return app.server.address().port;
+}
+
+async function helloController(decorate) {
+  const { Controller, Get } = await import('@nestjs/common');
+  class Hello {
+    hello() {
+      return { hello: 'world' };
+    }
+  }
+  const method = [Hello.prototype, 'hello', Object.getOwnPropertyDescriptor(Hello.prototype, 'hello')];
+  Get('hello')(...method);
+  decorate?.(...method);
+  Controller()(Hello);
+  return Hello;
+}
+
+async function nest() {
+  const { Module } = await import('@nestjs/common');
+  const { NestFactory } = await import('@nestjs/core');
+  const { FastifyAdapter } = await import('@nestjs/platform-fastify');
+  class App {}
+  Module({ controllers: [await helloController()] })(App);
+  const app = await NestFactory.create(App, new FastifyAdapter(), { logger: false });
+  await app.listen(0, host);
+  return app.getHttpServer().address().port;
+}
+
+/** `bus` is where NATS is and who may enter, as JSON. */
+async function connection(user, bus) {
+  const { servers, passwords } = JSON.parse(bus);
+  const { connectBus } = await import('@prime-nest/kit/bus/connection');
+  const { Secret } = await import('@prime-nest/kit/secret');
+  const { silentLogger } = await import('@prime-nest/kit/log');
+  return connectBus({ servers, user, password: new Secret(passwords[user]), name: user, log: silentLogger() });
+}
+
+/** Answers decisions as rbac does, from memory; identity's keys and revocations with them. */
+async function peers(bus, jwk) {
+  const asRbac = await connection('rbac', bus);
+  const asIdentity = await connection('identity', bus);
+  const serve = (on, subject, answer) =>
+    on.subscribe(subject, {
+      queue: subject.split('.')[0],
+      callback: (_error, message) => message.respond(JSON.stringify(answer(message))),
+    });
+  serve(asRbac, 'rbac.access.decide.v1', (message) => ({
+    revision: 1,
+    decisions: message.json().checks.map(() => ({ effect: 'allow' })),
+  }));
+  serve(asIdentity, 'identity.key.list.v1', () => ({ keys: [JSON.parse(jwk)] }));
+  serve(asIdentity, 'identity.revocation.list.v1', () => ({ sequence: 0, head: 0, revocations: [] }));
+  serve(asIdentity, 'identity.revocation.renew_lease.v1', () => ({ sequence: 0 }));
+  serve(asIdentity, 'identity.revocation.end_lease.v1', () => ({}));
+  setInterval(() => asIdentity.publish('notify.identity.revocations.v1', '{"sequence":0,"revocations":[]}'), 1_000);
+  await Promise.all([asRbac.flush(), asIdentity.flush()]);
+  return 0;
+}
+
+async function gateway(bus, redisUrl) {
+  const { buildApp } = await import('../dist/app.js');
+  const { createParts } = await import('../dist/parts.js');
+  const { readGatewayConfig } = await import('../dist/config.js');
+  const { Requires } = await import('../dist/access/route-access.decorator.js');
+  const { createLogger } = await import('@prime-nest/kit/log');
+  const { pino } = await import('pino');
+  const destination = pino.destination({ fd: openSync('/dev/null', 'w'), sync: true });
+  const log = createLogger({ service: 'gateway', level: 'info', destination });
+  const config = readGatewayConfig({
+    NODE_ENV: 'development',
+    NATS_URL: JSON.parse(bus).servers,
+    NATS_USER: 'gateway',
+    NATS_PASSWORD: 'given to the connection',
+    RATE_LIMIT_ANONYMOUS_MAX: '1000000',
+    RATE_LIMIT_PRINCIPAL_MAX: '10000000',
+    REDIS_URL: redisUrl,
+    TOKEN_ISSUER: 'bench',
+    TOKEN_AUDIENCE: 'bench',
+  });
+  const parts = createParts({ config, connection: await connection('gateway', bus), log, isDraining: () => false });
+  await parts.start();
+  const controllers = [await helloController(Requires('bench:hello'))];
+  const { nest: app } = await buildApp(config, { ...parts, controllers });
+  await app.listen(0, host);
+  return app.getHttpServer().address().port;
+}
