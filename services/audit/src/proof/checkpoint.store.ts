@@ -32,6 +32,29 @@ export class CheckpointStore {
     return row === undefined ? undefined : readRow(row);
   }
 
+  /** Checkpoints of more than `from` and at most `to` entries, the smallest first. */
+  async between(
+    tx: Queryable,
+    from: number,
+    to: number,
+  ): Promise<Pick<StoredCheckpoint, 'treeSize' | 'root' | 'note'>[]> {
+    const rows = await tx.query<Pick<Row, 'tree_size' | 'root' | 'note'>>(
+      'SELECT tree_size, root, note FROM checkpoint WHERE tree_size > $1 AND tree_size <= $2 ORDER BY tree_size',
+      [from, to],
+    );
+    return rows.map(({ tree_size, root, note }) => ({ treeSize: Number(tree_size), root, note }));
+  }
+
+  /** The newest `limit` checkpoints of at most `treeSize` entries, the biggest first. */
+  async newestUpTo(tx: Queryable, treeSize: number, limit: number): Promise<StoredCheckpoint[]> {
+    const rows = await tx.query<Row>(
+      `SELECT tree_size, root, frontier, note, signed_at FROM checkpoint WHERE tree_size <= $1
+        ORDER BY tree_size DESC LIMIT $2`,
+      [treeSize, limit],
+    );
+    return rows.map(readRow);
+  }
+
   /** Entries in the log, and the seconds since the oldest one that no checkpoint covers was received; 0 without one. */
   async coverage(tx: Queryable): Promise<{ readonly entries: number; readonly uncoveredSeconds: number }> {
     const [row] = await tx.query<{ entries: string; seconds: string | null }>(

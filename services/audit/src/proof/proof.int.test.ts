@@ -10,10 +10,17 @@ import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import pg from 'pg';
 import { makeEvent, makeMessage, openTestLog, readLog, testEpoch } from '../../test/harness.js';
 import { AppendCommand } from '../log/append.command.js';
-import { formatVerifierKey, isSignedBy, parseCheckpoint, parseVerifierKey, verifierKeyOf } from '../log/checkpoint.js';
+import {
+  formatVerifierKey,
+  isSignedBy,
+  parseCheckpoint,
+  parseVerifierKey,
+  signCheckpoint,
+  verifierKeyOf,
+} from '../log/checkpoint.js';
 import { LogStore } from '../log/log.store.js';
 import { verifyConsistency, verifyInclusion } from '../log/proof.js';
-import { leafHash } from '../log/tree.js';
+import { CompactRange, leafHash } from '../log/tree.js';
 import { EntryStore } from '../search/entry.store.js';
 import { ExportEventsCommand } from '../search/export-events.command.js';
 import { CheckpointStore } from './checkpoint.store.js';
@@ -54,14 +61,14 @@ afterEach(async () => {
 });
 
 /** A signer that has just started and remembers nothing. */
-function signer(file?: string): SignCheckpointCommand {
+function signer(file?: string, privateKey = key.privateKey): SignCheckpointCommand {
   return new SignCheckpointCommand({
     database: log.database,
     log: new LogStore(),
     entries: new EntryStore(),
     checkpoints: new CheckpointStore(),
     signed: new SignedStateStore(file),
-    key,
+    key: { ...key, privateKey },
     clock: systemClock,
   });
 }
@@ -208,6 +215,42 @@ describe('the signer', () => {
     expect(await sign.run()).toEqual({
       refused: { reason, signedSize: 5, treeSize: expect.any(Number), ...(index === undefined ? {} : { index }) },
     });
+  });
+
+  test.each([
+    ['that goes on', true],
+    ['that has just started', false],
+  ])('%s grows only from what its own key has signed', async (_name, isSame) => {
+    await record(5);
+    await sign.run();
+    await record(5);
+    // Somebody edits an old entry, makes hashes and state fit, and puts in a checkpoint to grow from.
+    const forged = CompactRange.empty();
+    const forgery = generateKeyPairSync('ed25519').privateKey;
+    const entry = Buffer.from('x');
+    for (const row of await readLog(log.database)) {
+      forged.append(row.index === 2 ? leafHash(entry) : row.leafHash);
+      if (row.index !== 7) continue;
+      const note = signCheckpoint({ origin: key.origin, size: 8n, root: forged.root() }, forgery);
+      const made = { treeSize: 8, root: forged.root(), frontier: forged.toBytes(), note, signedAt: new Date() };
+      await log.database.transaction((tx) => new CheckpointStore().insert(tx, made));
+    }
+    await tamper(`UPDATE event SET entry = 'x', leaf_hash = '\\x${leafHash(entry).toString('hex')}' WHERE log_index = 2;
+      UPDATE log_state SET root = '\\x${forged.root().toString('hex')}', frontier = '\\x${forged.toBytes().toString('hex')}'`);
+    const outcome = await (isSame ? sign : signer()).run();
+    expect(outcome).toMatchObject({ refused: { reason: 'signed_checkpoint_was_altered' } });
+  });
+
+  test('with a new key computes everything again before it signs', async () => {
+    await record(5);
+    await sign.run();
+    const changed = () => signer(undefined, generateKeyPairSync('ed25519').privateKey).run();
+    expect(await changed()).toEqual({ unchanged: true });
+    await record(5);
+    expect(await changed()).toMatchObject({ signed: { treeSize: 10 } });
+    await record(1);
+    await tamper("UPDATE event SET entry = 'x' WHERE log_index = 2");
+    expect(await changed()).toMatchObject({ refused: { reason: 'entry_is_not_what_was_hashed', index: 2 } });
   });
 
   test('refuses a database that was set back while it was away, by the file that it keeps outside', async () => {

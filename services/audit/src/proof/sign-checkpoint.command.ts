@@ -2,9 +2,12 @@ import type { KeyObject } from 'node:crypto';
 import type { Clock } from '@prime-nest/kit/clock';
 import { isUniqueViolation } from '@prime-nest/kit/database';
 import type { Database, Tx } from '@prime-nest/kit/database';
-import { parseCheckpoint, signCheckpoint } from '../log/checkpoint.js';
+import { isSignedBy, parseCheckpoint, signCheckpoint, verifierKeyOf } from '../log/checkpoint.js';
+import type { VerifierKey } from '../log/checkpoint.js';
 import type { LogStore } from '../log/log.store.js';
-import { CompactRange, leafHash } from '../log/tree.js';
+import { retiredRange } from '../log/retirement.js';
+import { CompactRange, emptyRoot, leafHash } from '../log/tree.js';
+import { RetentionStore } from '../retention/retention.store.js';
 import type { EntryStore } from '../search/entry.store.js';
 import type { CheckpointStore, StoredCheckpoint } from './checkpoint.store.js';
 import type { SignedStateStore } from './signed-state.store.js';
@@ -31,6 +34,8 @@ export type SignOutcome =
   { readonly signed: StoredCheckpoint } | { readonly refused: Refusal } | { readonly unchanged: true };
 
 const chunk = 1_000;
+/** Among so many of the newest checkpoints one of this key is looked for. */
+const recent = 20;
 
 /**
  * Signs the tree as it is now, after recomputing from the stored bytes everything that came since the last signature:
@@ -38,7 +43,8 @@ const chunk = 1_000;
  * contradicts its own hashes, is never signed: what this key says of the log is final, so it stays silent in doubt.
  *
  * What was signed last is remembered in this process as well, and in a file if there is one, so that a database that
- * was set back is noticed. A crash between signature and file leaves the file one checkpoint behind: no harm. Two processes that sign at once sign the same tree or one finds the size signed already.
+ * was set back is noticed. A crash between signature and file leaves the file one checkpoint behind: no harm. Two processes
+ * that sign at once sign the same tree or one finds the size signed already.
  */
 export class SignCheckpointCommand {
   readonly #database: Database;
@@ -49,6 +55,10 @@ export class SignCheckpointCommand {
   readonly #clock: Clock;
   readonly #signed: SignedStateStore;
   #last: { readonly treeSize: number; readonly note: string } | undefined;
+  /** A checkpoint of another key that has been recomputed. */
+  #checked: string | undefined;
+  readonly #retention = new RetentionStore();
+  readonly #verifierKey: VerifierKey;
   #hasRead = false;
 
   constructor(parts: {
@@ -65,6 +75,7 @@ export class SignCheckpointCommand {
     this.#entries = parts.entries;
     this.#checkpoints = parts.checkpoints;
     this.#key = parts.key;
+    this.#verifierKey = verifierKeyOf(parts.key.origin, parts.key.privateKey);
     this.#clock = parts.clock;
     this.#signed = parts.signed;
   }
@@ -102,24 +113,32 @@ export class SignCheckpointCommand {
     });
     if (state.treeSize < signedSize || (stored?.treeSize ?? 0) < (this.#last?.treeSize ?? 0))
       return refuse('log_is_shorter_than_signed');
-    if (stored !== undefined && !(await this.#isAuthentic(tx, stored))) return refuse('signed_checkpoint_was_altered');
-    if (stored?.treeSize === state.treeSize) {
-      return stored.root.equals(state.root) ? { unchanged: true } : refuse('root_is_not_that_of_the_entries');
-    }
-    const range =
-      stored === undefined ? CompactRange.empty() : CompactRange.fromBytes(stored.treeSize, stored.frontier);
+    if (stored !== undefined && !(await this.#isWhole(tx, stored))) return refuse('signed_checkpoint_was_altered');
+    const isSigned = stored?.treeSize === state.treeSize;
+    if (isSigned && !stored.root.equals(state.root)) return refuse('root_is_not_that_of_the_entries');
+    if (isSigned && (this.#isMine(stored) || stored.note === this.#checked)) return { unchanged: true };
+    const range = await this.#base(tx, state.treeSize);
     while (range.size < state.treeSize) {
-      const entries = await this.#entries.range(tx, range.size, Math.min(range.size + chunk, state.treeSize));
+      const to = Math.min(range.size + chunk, state.treeSize);
+      const entries = await this.#entries.range(tx, range.size, to);
+      const others = await this.#checkpoints.between(tx, range.size, to);
       if (entries.length === 0) return refuse('entry_is_missing', range.size);
-      for (const { index, bytes, leafHash: stored } of entries) {
+      for (const { index, bytes, leafHash: kept } of entries) {
         if (index !== range.size) return refuse('entry_is_missing', range.size);
         const leaf = leafHash(bytes);
-        if (!leaf.equals(stored)) return refuse('entry_is_not_what_was_hashed', index);
+        if (!leaf.equals(kept)) return refuse('entry_is_not_what_was_hashed', index);
         range.append(leaf);
+        // Signed by another key, or by nobody: it is a checkpoint of this log, or the log is not signed any further.
+        if (others[0]?.treeSize === range.size && !range.root().equals(others.shift()?.root ?? emptyRoot))
+          return refuse('signed_checkpoint_was_altered');
       }
     }
     const root = range.root();
     if (!root.equals(state.root)) return refuse('root_is_not_that_of_the_entries');
+    if (isSigned) {
+      this.#checked = stored.note;
+      return { unchanged: true };
+    }
     const { origin, privateKey } = this.#key;
     const note = signCheckpoint({ origin, size: BigInt(state.treeSize), root }, privateKey);
     const signed = { treeSize: state.treeSize, root, frontier: range.toBytes(), note, signedAt: this.#clock() };
@@ -127,17 +146,38 @@ export class SignCheckpointCommand {
     return { signed };
   }
 
-  /** Whether the stored checkpoint is consistent in itself and with what this process has signed. */
-  async #isAuthentic(tx: Tx, stored: StoredCheckpoint): Promise<boolean> {
+  /**
+   * The tree to grow from: one that this key has signed, because a row in the database vouches for nothing. Without
+   * any (a new key) everything is computed again.
+   */
+  async #base(tx: Tx, treeSize: number): Promise<CompactRange> {
+    const mine = (await this.#checkpoints.newestUpTo(tx, treeSize, recent)).find((stored) => this.#isMine(stored));
+    const last = this.#last === undefined ? undefined : await this.#checkpoints.ofSize(tx, this.#last.treeSize);
+    const base = mine ?? last;
+    if (base !== undefined) return CompactRange.fromBytes(base.treeSize, base.frontier);
+    const retired = await this.#retention.newestManifest(tx);
+    return retired === undefined ? CompactRange.empty() : retiredRange(retired.content);
+  }
+
+  #isMine(stored: StoredCheckpoint): boolean {
+    return isSelfConsistent(stored) && isSignedBy(parseCheckpoint(stored.note), this.#verifierKey);
+  }
+
+  /** Whether the stored checkpoint is consistent in itself and what this process has signed last is there unchanged. */
+  async #isWhole(tx: Tx, stored: StoredCheckpoint): Promise<boolean> {
     const mine = this.#last === undefined ? undefined : await this.#checkpoints.ofSize(tx, this.#last.treeSize);
-    if (this.#last !== undefined && mine?.note !== this.#last.note) return false;
-    try {
-      const { size, root } = parseCheckpoint(stored.note);
-      const range = CompactRange.fromBytes(stored.treeSize, stored.frontier);
-      return size === BigInt(stored.treeSize) && root.equals(stored.root) && range.root().equals(stored.root);
-    } catch {
-      // Not even a checkpoint any more.
-      return false;
-    }
+    if (this.#last !== undefined && (mine?.note !== this.#last.note || !isSelfConsistent(mine))) return false;
+    return isSelfConsistent(stored);
+  }
+}
+
+function isSelfConsistent({ note, treeSize, root: kept, frontier }: StoredCheckpoint): boolean {
+  try {
+    const { size, root } = parseCheckpoint(note);
+    const range = CompactRange.fromBytes(treeSize, frontier);
+    return size === BigInt(treeSize) && root.equals(kept) && range.root().equals(kept);
+  } catch {
+    // Not even a checkpoint any more.
+    return false;
   }
 }

@@ -4,7 +4,6 @@ import { rangeNodes, rangeRoot } from '../log/proof.js';
 import type { LeafRange } from '../log/proof.js';
 import { nodeHash } from '../log/tree.js';
 
-/** Hashes `from` (inclusive) to `to` (exclusive) of a tile level: level 0 are the leaves, one up is 256 of them. */
 interface Row {
   readonly n: number;
   readonly hash: Buffer;
@@ -12,7 +11,10 @@ interface Row {
 
 const levelHeight = 8;
 
-/** Hashes of the tree as they are stored: the leaves with their entries, and the roots of every 256 below them. */
+/**
+ * Hashes of the tree as they are stored: the leaves with their entries, or in tiles when those are retired, and the
+ * roots of every 256 below them.
+ */
 export class TreeStore {
   /** `width` hashes of a level from `from` on, concatenated. Throws `internal` when one of them is not stored. */
   async hashes(tx: Queryable, level: number, from: number, width: number): Promise<Buffer> {
@@ -34,6 +36,7 @@ export class TreeStore {
     return nodes.map((list) => rangeRoot(roots.slice(next, (next += list.length))));
   }
 
+  /** Hashes `from` (inclusive) to `to` (exclusive) of a tile level: level 0 are the leaves, one up is 256 of them. */
   async #read(tx: Queryable, wanted: readonly { level: number; from: number; to: number }[]): Promise<Buffer[][]> {
     if (wanted.length === 0) return [];
     const rows = await tx.query<Row>(
@@ -41,6 +44,10 @@ export class TreeStore {
         CROSS JOIN LATERAL (
           SELECT log_index AS at, leaf_hash AS hash FROM event
            WHERE w.level = 0 AND log_index >= w.first AND log_index < w.beyond
+          UNION ALL
+          SELECT i, substring(r.hashes FROM (i % 256)::int * 32 + 1 FOR 32) FROM retired_tile r
+           CROSS JOIN LATERAL generate_series(GREATEST(w.first, r.tile_index * 256), LEAST(w.beyond, r.tile_index * 256 + 256) - 1) i
+           WHERE w.level = 0 AND r.tile_index BETWEEN w.first / 256 AND (w.beyond - 1) / 256
           UNION ALL
           SELECT node_index, t.hash FROM tree_node t
            WHERE t.level = w.level AND node_index >= w.first AND node_index < w.beyond) h
