@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { ConfigError } from '@prime-nest/kit/config';
-import { readAuditConfig, signingKey } from './config.js';
+import { readAuditConfig, readStorageConfig, signingKey } from './config.js';
 
 const base = {
   NODE_ENV: 'test',
@@ -41,5 +41,21 @@ describe('the signing key', () => {
 
   test('a misspelt variable is named', () => {
     expect(() => readAuditConfig({ ...base, AUDIT_SINGING_KEY: 'x' })).toThrow(/did you mean AUDIT_SIGNING_KEY/);
+  });
+});
+
+describe('what touches the tables only', () => {
+  const { AUDIT_DB_URL } = base;
+
+  test('needs neither the bus nor the signing key', () => {
+    const config = readStorageConfig({ AUDIT_DB_URL, NODE_ENV: 'production', DB_SSL: 'true' });
+    expect(config.AUDIT_DB_URL.reveal()).toBe(AUDIT_DB_URL);
+    expect(() => readStorageConfig({ NODE_ENV: 'test' })).toThrow(/AUDIT_DB_URL is required/);
+  });
+
+  test('does not read a key that is there, and still names what is misspelt', () => {
+    const given = { ...base, NATS_PASSWORD_FILE: '/nowhere', AUDIT_SIGNING_KEY_FILE: '/nowhere' };
+    expect(readStorageConfig(given)).not.toHaveProperty('AUDIT_SIGNING_KEY');
+    expect(() => readStorageConfig({ ...base, AUDIT_DB_MIGRATE_ON_STAR: 'true' })).toThrow(/did you mean/);
   });
 });

@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { ConfigError, loadConfig } from '@prime-nest/kit/config';
+import { ConfigError, describeEnv, loadConfig } from '@prime-nest/kit/config';
 import type { Environment } from '@prime-nest/kit/config';
 import { baseKeys, databaseKeys, natsKeys } from '@prime-nest/kit/config-keys';
 import type { BaseEnv, DatabaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
@@ -55,6 +55,20 @@ export const auditEnv = Joi.object({
 /** The configuration of the audit service, or every problem with it at once. */
 export function readAuditConfig(env: Environment): AuditConfig {
   return loadConfig<AuditConfig>({ service: 'audit', schema: auditEnv, env, prefixes: ['AUDIT_'] });
+}
+
+const storageEnv = Joi.object({ ...baseKeys, ...databaseKeys('AUDIT') });
+export type AuditStorageConfig = BaseEnv & DatabaseEnv<'AUDIT'>;
+
+/**
+ * The part of the configuration that `migrate` and `retention` need. Variables of the rest of the service are accepted
+ * and not read: who changes tables needs neither the bus nor the signing key.
+ */
+export function readStorageConfig(env: Environment): AuditStorageConfig {
+  const needed = new Set(describeEnv(storageEnv).map(({ name }) => name));
+  const others = describeEnv(auditEnv).flatMap(({ name }) => (needed.has(name) ? [] : [name, `${name}_FILE`]));
+  const own = Object.fromEntries(Object.entries(env).filter(([name]) => !others.includes(name)));
+  return loadConfig<AuditStorageConfig>({ service: 'audit', schema: storageEnv, env: own, prefixes: ['AUDIT_'] });
 }
 
 /**

@@ -2,11 +2,11 @@ import { databaseSsl, runMigrations } from '@prime-nest/kit/database';
 import { ConfigError } from '@prime-nest/kit/config';
 import { exitCode } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
-import { readAuditConfig } from './config.js';
+import { readStorageConfig } from './config.js';
 import { auditMigrations } from './migrations/list.js';
 
 try {
-  const config = readAuditConfig(process.env);
+  const config = readStorageConfig(process.env);
   const log = createLogger({ service: 'audit', level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
   const url = config.AUDIT_DB_MIGRATION_URL ?? config.AUDIT_DB_URL;
   await runMigrations({ url, schema: 'audit', migrations: auditMigrations, ssl: databaseSsl(config), log });
