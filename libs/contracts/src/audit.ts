@@ -47,6 +47,22 @@ const CheckpointNote = z.string().max(4096);
 export const ExportedEntry = z.object({ index: Count, receivedAt: Instant, entry: z.string() });
 export type ExportedEntry = z.infer<typeof ExportedEntry>;
 
+/**
+ * Entries that are not in the database any more: all below `to`. `frontier` are the roots of the complete subtrees of
+ * the log's first `to` entries, the biggest first, and `records` how far the records of sources went among them; the
+ * entry `manifest` of the log says the same.
+ */
+export const RetiredEntries = z.object({
+  to: Count,
+  manifest: Count,
+  frontier: z.array(Hash),
+  records: z.object({
+    size: Count,
+    sources: z.array(z.object({ source: z.string(), epoch: z.string(), sequence: Count })),
+  }),
+});
+export type RetiredEntries = z.infer<typeof RetiredEntries>;
+
 export const auditRpc = {
   /** Newest first. The page after `cursor` stays the same while the log grows. The search itself is recorded. */
   'audit.event.search.v1': {
@@ -82,14 +98,20 @@ export const auditRpc = {
   },
   /**
    * One page of an export in log order. All pages of an export end at the tree of the first page's `checkpoint`, which
-   * comes with each: without a filter the entries are exactly that tree. Each page is recorded.
+   * comes with each: without a filter the entries are exactly that tree, but for those that the first page names as
+   * retired. Each page is recorded.
    */
   'audit.event.export.v1': {
     request: EventFilter.extend({
       limit: z.int().min(1).max(1000).default(500),
       cursor: z.string().max(64).optional(),
     }),
-    response: z.object({ data: z.array(ExportedEntry), nextCursor: z.string().nullable(), checkpoint: CheckpointNote }),
+    response: z.object({
+      data: z.array(ExportedEntry),
+      nextCursor: z.string().nullable(),
+      checkpoint: CheckpointNote,
+      retired: RetiredEntries.optional(),
+    }),
     errors: [],
     timeoutMs: 3000,
   },

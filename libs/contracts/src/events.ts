@@ -54,6 +54,7 @@ export const eventTable = {
   'audit.event.read.v1': { action: 'audit.read', resource: 'event' },
   'audit.event.quarantined.v1': { action: 'event.quarantine', resource: 'event' },
   'audit.sources.recorded.v1': { action: 'sources.record', resource: 'log' },
+  'audit.partition.retired.v1': { action: 'partition.retire', resource: 'log' },
 } as const satisfies Record<string, { action: string; resource: string }>;
 
 export type EventType = keyof typeof eventTable;

@@ -5,6 +5,9 @@ import type { VerifierKey } from '../log/checkpoint.js';
 import { indexColumns } from '../log/columns.js';
 import { LogCheck } from './log-check.js';
 import type { Fault, KnownTree } from './log-check.js';
+import { RetirementCheck } from './retirement-check.js';
+import { readManifest } from '../log/retirement.js';
+import type { TreeNode } from '../log/tree.js';
 import { SourceCheck } from './source-check.js';
 import type { StoredLogStore, StoredLogRow } from './stored-log.store.js';
 
@@ -21,6 +24,14 @@ export interface CheckLogOptions {
 export interface CheckLogResult {
   readonly entries: number;
   readonly faults: readonly Fault[];
+  /** What else is to be told, to be put after the number of entries; may be empty. */
+  readonly summary: string;
+}
+
+interface Checks {
+  readonly check: LogCheck;
+  readonly sources: SourceCheck;
+  readonly retirement: RetirementCheck;
 }
 
 const levelHeight = 8;
@@ -51,32 +62,60 @@ export class CheckLogCommand {
       { size: state.treeSize, root: state.root, name: "the tree's state" },
     ]);
     const sources = new SourceCheck();
+    const retirement = new RetirementCheck();
     for (const { size } of unsigned)
       check.report({ kind: 'signature', detail: `the stored checkpoint of ${size} is not what was signed` });
+    await this.#passRetired({ check, sources, retirement });
     while (check.size < state.treeSize && signal?.aborted !== true) {
       const from = check.size;
       const rows = await this.#log.entries(database, from, state.treeSize);
       if (rows.length === 0) break;
-      await this.#checkChunk(database, check, rows);
-      if (check.isComparable) for (const { index, bytes } of rows) sources.add(index, bytes);
+      await this.#checkChunk(check, rows);
+      for (const { index, bytes } of rows) {
+        retirement.add(index, bytes);
+        if (check.isComparable) sources.add(index, bytes);
+      }
       await onProgress?.(check.size);
     }
-    if (signal?.aborted === true) return { entries: check.size, faults: [] };
+    if (signal?.aborted === true) return { entries: check.size, faults: [], summary: '' };
     const beyond = await this.#log.countFrom(database, state.treeSize);
     if (beyond > 0 && (await this.#log.state(database)).treeSize === state.treeSize) {
       check.report({ kind: 'fork', index: state.treeSize, detail: `${beyond} entries lie beyond the tree` });
     }
-    return { entries: check.size, faults: [...check.finish(), ...sources.finish()] };
+    const faults = [...check.finish(), ...retirement.finish(), ...sources.finish()];
+    return { entries: check.size, faults, summary: retirement.summary() };
   }
 
-  async #checkChunk(tx: Queryable, check: LogCheck, rows: readonly StoredLogRow[]): Promise<void> {
+  /** Entries that are retired have left their hashes: the tree and the checkpoints can be judged by these. */
+  async #passRetired({ check, sources, retirement }: Checks): Promise<void> {
+    const retired = await this.#log.retirement(this.#database);
+    if (retired === undefined) return;
+    while (check.size < retired.to) {
+      const hashes = await this.#log.retiredHashes(this.#database, check.size);
+      if (hashes.length === 0) return;
+      await this.#checkNodes(
+        check,
+        hashes.flatMap((hash) => check.addHash(hash)),
+      );
+    }
+    const manifest = retired.bytes === undefined ? undefined : readManifest(retired.bytes);
+    const records = manifest?.records ?? { size: retired.to, sources: [] };
+    sources.resume({ to: retired.to, records });
+    retirement.claim({ to: retired.to, manifest: retired.manifest, frontier: check.frontier(), records });
+  }
+
+  async #checkChunk(check: LogCheck, rows: readonly StoredLogRow[]): Promise<void> {
     const closed = rows.flatMap((row) => {
       for (const detail of columnFaults(row)) check.report({ kind: 'altered', index: row.index, detail });
       return check.add(row);
     });
+    await this.#checkNodes(check, closed);
+  }
+
+  async #checkNodes(check: LogCheck, closed: readonly TreeNode[]): Promise<void> {
     const nodes = closed.filter(({ height }) => height > 0 && height % levelHeight === 0);
     const stored = await this.#log.nodes(
-      tx,
+      this.#database,
       nodes.map(({ height, index }) => ({ level: height / levelHeight, index })),
     );
     nodes.forEach(({ height, index, hash }, i) => {

@@ -1,3 +1,4 @@
+import { frontierText } from '../log/retirement.js';
 import { CompactRange, leafHash } from '../log/tree.js';
 import type { TreeNode } from '../log/tree.js';
 
@@ -33,7 +34,7 @@ export interface KnownTree {
  */
 export class LogCheck {
   readonly #trees: KnownTree[];
-  readonly #range = CompactRange.empty();
+  #range = CompactRange.empty();
   readonly #faults: Fault[] = [];
   #nextIndex = 0;
   #goodSize = 0;
@@ -75,6 +76,39 @@ export class LogCheck {
     return this.#isComparable ? closed : [];
   }
 
+  /** Takes the hash of an entry that is not there any more. */
+  addHash(leaf: Buffer): TreeNode[] {
+    const closed = this.#range.append(leaf);
+    this.#nextIndex++;
+    this.#compare();
+    return this.#isComparable ? closed : [];
+  }
+
+  /**
+   * Goes on after entries of which only the tree's right edge is known. Trees that end among them cannot be compared,
+   * and that is a fault: whoever vouches for them has to see more.
+   */
+  resume(range: CompactRange): void {
+    if (this.#nextIndex !== 0) {
+      this.#isComparable &&= this.#range.size === range.size && this.#range.toBytes().equals(range.toBytes());
+      if (!this.#isComparable)
+        this.#faults.push({
+          kind: 'altered',
+          index: 0,
+          detail: 'the archived entries are not those that were retired',
+        });
+      return;
+    }
+    this.#range = range;
+    this.#nextIndex = range.size;
+    for (let tree = this.#trees[0]; tree !== undefined && tree.size < range.size; tree = this.#trees[0]) {
+      this.#trees.shift();
+      const detail = `${tree.name} covers ${tree.size} entries, which are retired: their archive or the live log shows whether it holds`;
+      this.#faults.push({ kind: 'missing', index: 0, detail });
+    }
+    this.#compare();
+  }
+
   report(fault: Fault): void {
     this.#faults.push(fault);
   }
@@ -92,6 +126,11 @@ export class LogCheck {
 
   root(): Buffer {
     return this.#range.root();
+  }
+
+  /** The right edge of the tree so far, as manifests name it. */
+  frontier(): string[] {
+    return frontierText(this.#range);
   }
 
   #compare(): void {

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { RetiredEntries } from '@prime-nest/contracts/audit';
+import { retirementType } from '../log/retirement.js';
 import type { Fault } from './log-check.js';
 
 const Count = z.int().min(0);
@@ -21,7 +23,7 @@ type Account = z.infer<typeof SourceRecord>['sources'][number];
 const recordType = 'audit.sources.recorded.v1';
 const quarantineType = 'audit.event.quarantined.v1';
 /** What the log writes by itself, without a number of any source. */
-const ownTypes: ReadonlySet<string> = new Set([recordType, quarantineType]);
+const ownTypes: ReadonlySet<string> = new Set([recordType, quarantineType, retirementType]);
 
 interface Seen {
   readonly source: string;
@@ -36,7 +38,24 @@ export class SourceCheck {
   readonly #faults: Fault[] = [];
   readonly #sequences = new Map<string, number>();
   #from = 0;
-  #seen: Seen[] = [];
+  /** Undefined: retired, and not known. */
+  #seen: (Seen | undefined)[] = [];
+
+  /** Goes on after entries that are retired, from where the records among them ended. */
+  resume({ to, records }: Pick<RetiredEntries, 'to' | 'records'>): void {
+    this.#from = records.size;
+    this.#seen = Array.from({ length: to - records.size }, () => undefined);
+    for (const { source, epoch, sequence } of records.sources) this.#sequences.set(`${source} ${epoch}`, sequence);
+  }
+
+  /** How far the records have come, for whoever goes on from here. */
+  records(): RetiredEntries['records'] {
+    const sources = [...this.#sequences].map(([key, sequence]) => {
+      const [source = '', epoch = ''] = key.split(' ');
+      return { source, epoch, sequence };
+    });
+    return { size: this.#from, sources };
+  }
 
   add(index: number, bytes: Uint8Array): void {
     const entry = readEntry(bytes);
@@ -54,7 +73,7 @@ export class SourceCheck {
   /** What is shown, in words: numbers by source and epoch, and how many of the newest entries no record covers yet. */
   summary(): string {
     const sources = [...this.#sequences].map(([key, sequence]) => `${key.split(' ')[0] ?? ''} 1 to ${sequence}`);
-    const open = this.#seen.filter(({ type }) => !ownTypes.has(type)).length;
+    const open = this.#seen.filter((seen) => seen !== undefined && !ownTypes.has(seen.type)).length;
     if (sources.length === 0) return `no record of sources yet`;
     return `no number of a source is missing: ${sources.join(', ')} (${open} newer entries not recorded yet)`;
   }
@@ -87,8 +106,7 @@ export class SourceCheck {
     for (const [first, count] of entries) {
       numbers += count;
       for (let at = first; at < first + count; at++) {
-        const isOwn = this.#seenAt(at)?.source === source && !ownTypes.has(this.#seenAt(at)?.type ?? '');
-        if (at >= to || !isOwn || claimed.has(at)) {
+        if (at >= to || !this.#isOf(source, at) || claimed.has(at)) {
           this.#report(index, `gives a number of ${source} to entry ${at}, which is not one of it`);
           return;
         }
@@ -111,7 +129,14 @@ export class SourceCheck {
     }
   }
 
-  /** Undefined for an entry that an earlier record covers. */
+  /** Whether the entry may be a number of this source; of a retired one that is not known. */
+  #isOf(source: string, index: number): boolean {
+    const seen = this.#seenAt(index);
+    if (seen === undefined) return index >= this.#from && index - this.#from < this.#seen.length;
+    return seen.source === source && !ownTypes.has(seen.type);
+  }
+
+  /** Undefined for a retired entry, and for an entry that an earlier record covers. */
   #seenAt(index: number): Seen | undefined {
     return this.#seen[index - this.#from];
   }

@@ -1,6 +1,7 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Queryable } from '@prime-nest/kit/database';
 import type { IndexColumns } from '../log/columns.js';
+import { hashBytes } from '../log/tree.js';
 
 export interface StoredLogRow {
   readonly index: number;
@@ -16,6 +17,8 @@ export interface StoredTree {
 }
 
 const chunk = 2_000;
+const tileWidth = 256;
+const tilesPerChunk = 8;
 
 /** The log as it lies in the database, for whoever checks it: reads everything, trusts nothing. */
 export class StoredLogStore {
@@ -31,6 +34,29 @@ export class StoredLogStore {
       'SELECT tree_size, root, note FROM checkpoint ORDER BY tree_size',
     );
     return rows.map(({ tree_size, root, note }) => ({ size: Number(tree_size), root, note }));
+  }
+
+  /** How far entries are said to be retired, with the entry that is said to say so. */
+  async retirement(tx: Queryable): Promise<{ to: number; manifest: number; bytes: Buffer | undefined } | undefined> {
+    const [row] = await tx.query<{ to_index: string; manifest_index: string; entry: Buffer | null }>(
+      `SELECT r.to_index, r.manifest_index, e.entry FROM retired_range r LEFT JOIN event e ON e.log_index = r.manifest_index
+        ORDER BY r.to_index DESC LIMIT 1`,
+    );
+    if (row === undefined) return undefined;
+    return { to: Number(row.to_index), manifest: Number(row.manifest_index), bytes: row.entry ?? undefined };
+  }
+
+  /** The hashes of the next retired entries from `from` on, which begins a tile; none when they are not there. */
+  async retiredHashes(tx: Queryable, from: number): Promise<Buffer[]> {
+    const rows = await tx.query<{ tile_index: string; hashes: Buffer }>(
+      'SELECT tile_index, hashes FROM retired_tile WHERE tile_index >= $1 AND tile_index < $2 ORDER BY tile_index',
+      [from / tileWidth, from / tileWidth + tilesPerChunk],
+    );
+    const gap = rows.findIndex(({ tile_index }, i) => Number(tile_index) !== from / tileWidth + i);
+    const bytes = Buffer.concat(rows.slice(0, gap === -1 ? undefined : gap).map(({ hashes }) => hashes));
+    return Array.from({ length: bytes.length / hashBytes }, (_, i) =>
+      bytes.subarray(i * hashBytes, (i + 1) * hashBytes),
+    );
   }
 
   /** The next entries from `from` on, below `to`. */

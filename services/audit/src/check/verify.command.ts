@@ -6,7 +6,9 @@ import { silentLogger } from '@prime-nest/kit/log';
 import { Secret } from '@prime-nest/kit/secret';
 import { ZodError } from 'zod';
 import { CheckLogCommand } from './check-log.command.js';
-import { ExportCheck, checkConsistency, checkProofFile, readCheckpoint } from './files.js';
+import { ArchiveCheck } from './archive-check.js';
+import { ExportCheck } from './export-check.js';
+import { checkConsistency, checkProofFile, readCheckpoint } from './files.js';
 import type { FileCheck } from './files.js';
 import type { Fault, FaultKind, KnownTree } from './log-check.js';
 import { StoredLogStore } from './stored-log.store.js';
@@ -17,6 +19,7 @@ const usage = `audit-verify: checks the audit log, offline and without trusting 
 
   audit-verify proof FILE                     answer of GET /audit/events/:id/proof: is the entry in the log?
   audit-verify export FILE                    unfiltered export (NDJSON): every entry there, in order, unchanged?
+  audit-verify archive FILE PROOF             retired entries, and the proof of the entry that retired them
   audit-verify consistency OLD NEW FILE       two checkpoints, answer of GET /audit/consistency: does NEW begin with OLD?
   audit-verify checkpoint FILE                is the checkpoint well-formed, and signed by --key?
   audit-verify database                       the stored log itself (AUDIT_DB_URL, any role that may read it)
@@ -24,6 +27,7 @@ const usage = `audit-verify: checks the audit log, offline and without trusting 
   --key KEY     verifier key (<name>+<id>+<base64>) that must have signed, or one of several after a change of keys;
                 without any, signatures are not checked
   --kept FILE   a checkpoint that was kept earlier and must still hold; may be given several times (export, database)
+  --archive FILE  retired entries that the export continues; may be given several times, the oldest first (export)
 
 Exit code: 0 nothing wrong, 2 signature, 3 entry altered or not in the log, 4 histories differ (fork), 5 gap,
 6 entries missing at the end, 7 malformed input, 64 usage, 69 not reachable. With several faults, the lowest.
@@ -46,6 +50,7 @@ class UsageError extends Error {}
 interface Options {
   readonly keys: readonly VerifierKey[];
   readonly kept: readonly string[];
+  readonly archives: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -74,6 +79,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
     options: {
       key: { type: 'string', multiple: true },
       kept: { type: 'string', multiple: true },
+      archive: { type: 'string', multiple: true },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -84,6 +90,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
   const options = {
     keys: (values.key ?? []).map(parseVerifierKey),
     kept: values.kept ?? [],
+    archives: values.archive ?? [],
     env,
   };
   const [command, ...files] = positionals;
@@ -102,6 +109,7 @@ type Command = (files: readonly [string, string, string], options: Options) => F
 const commands: Readonly<Record<string, { readonly files: number; readonly run: Command }>> = {
   proof: { files: 1, run: ([file], { keys }) => checkProofFile(readJson(file), keys) },
   export: { files: 1, run: ([file], options) => checkExport(file, options) },
+  archive: { files: 2, run: ([file, proof], { keys }) => checkArchive(file, new ArchiveCheck(readJson(proof), keys)) },
   consistency: {
     files: 3,
     run: ([older, newer, file], { keys }) =>
@@ -129,11 +137,20 @@ function run(name: string | undefined, files: readonly string[], options: Option
 async function checkExport(file: string, options: Options): Promise<FileCheck> {
   const { kept, faults } = readKept(options);
   const check = new ExportCheck({ keys: options.keys, kept });
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-    if (line !== '') check.add(line);
-  }
+  for (const part of [...options.archives, file]) await eachLine(part, (line) => check.add(line));
   const result = check.finish();
   return { ...result, faults: [...faults, ...result.faults] };
+}
+
+async function checkArchive(file: string, check: ArchiveCheck): Promise<FileCheck> {
+  await eachLine(file, (line) => check.add(line));
+  return check.finish();
+}
+
+async function eachLine(file: string, take: (line: string) => void): Promise<void> {
+  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+    if (line !== '') take(line);
+  }
 }
 
 async function checkDatabase(options: Options): Promise<FileCheck> {
@@ -154,7 +171,10 @@ async function checkDatabase(options: Options): Promise<FileCheck> {
   try {
     const command = new CheckLogCommand({ database, log: new StoredLogStore() });
     const result = await command.run({ kept, keys: options.keys });
-    return { faults: [...faults, ...result.faults], summary: `${result.entries} entries are what was hashed` };
+    return {
+      faults: [...faults, ...result.faults],
+      summary: `${result.entries} entries are what was hashed${result.summary}`,
+    };
   } finally {
     await database.close();
   }
@@ -184,7 +204,12 @@ function codeOf(error: unknown): number {
   const code: unknown = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   const isArgument = typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS');
   if (error instanceof UsageError || isArgument) return usageCode;
-  if (error instanceof SyntaxError || error instanceof ZodError || error instanceof MalformedNote)
+  if (
+    error instanceof SyntaxError ||
+    error instanceof ZodError ||
+    error instanceof MalformedNote ||
+    error instanceof RangeError
+  )
     return exitCodes.malformed;
   return unavailableCode;
 }

@@ -1,12 +1,10 @@
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
 import { AppError } from '@prime-nest/contracts/errors';
-import { eventTable } from '@prime-nest/contracts/events';
-import type { AuditEvent } from '@prime-nest/contracts/events';
 import { entryBytes } from './entry.js';
 import type { LogStore } from './log.store.js';
+import { ownEvent } from './own-event.js';
 import { accountSources } from './source-record.js';
-import type { SourceAccount } from './source-record.js';
 import type { SourceStore } from './source.store.js';
 import { leafHash } from './tree.js';
 
@@ -50,7 +48,8 @@ export class RecordSourcesCommand {
       // Records are not followed by records of nothing but themselves.
       if (accounts.length === 0 && to - from < windowMax) return undefined;
       const receivedAt = this.#clock();
-      const event = recordEvent({ id: this.#newId(), at: receivedAt, after: { from, to, sources: accounts } });
+      const after = { from, to, sources: accounts };
+      const event = ownEvent({ type: 'audit.sources.recorded.v1', id: this.#newId(), at: receivedAt, after });
       const bytes = entryBytes(event);
       const entry = { receivedAt, event, place: undefined, leafHash: leafHash(bytes), bytes };
       await this.#log.grow(tx, state, [entry]);
@@ -58,31 +57,4 @@ export class RecordSourcesCommand {
       return state.treeSize;
     });
   }
-}
-
-interface Content {
-  readonly from: number;
-  readonly to: number;
-  readonly sources: readonly SourceAccount[];
-}
-
-/** In a trace of its own, derived from its id. */
-function recordEvent({ id, at, after }: { id: string; at: Date; after: Content }): AuditEvent {
-  const type = 'audit.sources.recorded.v1';
-  const { action, resource } = eventTable[type];
-  return {
-    schema: 'event.v1',
-    id,
-    source: 'audit',
-    type,
-    occurredAt: at.toISOString(),
-    actor: { type: 'service', id: 'audit' },
-    action,
-    resource: { type: resource },
-    outcome: 'success',
-    change: { after: JSON.parse(JSON.stringify(after)) as NonNullable<AuditEvent['change']>['after'] },
-    correlationId: id,
-    traceId: id.replaceAll('-', ''),
-    spanId: id.replaceAll('-', '').slice(-16),
-  };
 }

@@ -1,6 +1,12 @@
 import { Init1764000000000 } from './0001-init.js';
 import { OutboxReceipts1764500000003 } from './0002-outbox-receipts.js';
 import { SourceRecords1764500000004 } from './0003-source-records.js';
+import { Retirement1765000000005 } from './0004-retirement.js';
 
 /** In the order in which they are applied. */
-export const auditMigrations = [Init1764000000000, OutboxReceipts1764500000003, SourceRecords1764500000004];
+export const auditMigrations = [
+  Init1764000000000,
+  OutboxReceipts1764500000003,
+  SourceRecords1764500000004,
+  Retirement1765000000005,
+];

@@ -1,22 +1,24 @@
-import type { AuditRpc } from '@prime-nest/contracts/audit';
+import type { AuditRpc, RetiredEntries } from '@prime-nest/contracts/audit';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import type { Database, Queryable } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import type { CheckpointStore, StoredCheckpoint } from '../proof/checkpoint.store.js';
+import { RetentionStore } from '../retention/retention.store.js';
 import type { EntryStore } from './entry.store.js';
 import { fittingEntries } from './page.js';
 
 /**
  * Answers one page of an export in log order and records it in the same transaction. The first page fixes the
  * checkpoint that the export is complete up to; the cursor carries it, so that the export ends although the log grows
- * (with the exports' own entries, for one). Throws `validation_failed` for a cursor that is none.
+ * (with the exports' own entries, for one), and names the entries that are retired. Throws `validation_failed` for a cursor that is none.
  */
 export class ExportEventsCommand {
   readonly #database: Database;
   readonly #entries: EntryStore;
   readonly #checkpoints: CheckpointStore;
+  readonly #retention = new RetentionStore();
   readonly #outbox: Outbox;
 
   constructor(parts: { database: Database; entries: EntryStore; checkpoints: CheckpointStore; outbox: Outbox }) {
@@ -38,6 +40,7 @@ export class ExportEventsCommand {
       const hasMore = last !== undefined && found.length > page.length;
       const after = { filter, from, treeSize: checkpoint.treeSize, returned: page.length };
       await this.#outbox.append(tx, { type: 'audit.log.exported.v1', change: { after } }, context);
+      const retired = cursor === undefined ? await this.#retired(tx) : undefined;
       return {
         data: page.map(({ index, receivedAt, bytes }) => ({
           index,
@@ -46,8 +49,17 @@ export class ExportEventsCommand {
         })),
         nextCursor: hasMore ? `${last.index + 1}-${checkpoint.treeSize}` : null,
         checkpoint: checkpoint.note,
+        ...(retired === undefined ? {} : { retired }),
       };
     });
+  }
+
+  /** What the newest manifest says, so that the entries that are left can be checked without those before them. */
+  async #retired(tx: Queryable): Promise<RetiredEntries | undefined> {
+    const manifest = await this.#retention.newestManifest(tx);
+    if (manifest === undefined) return undefined;
+    const { to, frontier, records } = manifest.content;
+    return { to, manifest: manifest.index, frontier, records };
   }
 
   async #position(tx: Queryable, cursor: string | undefined): Promise<{ from: number; checkpoint: StoredCheckpoint }> {

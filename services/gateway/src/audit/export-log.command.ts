@@ -3,8 +3,8 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import type { Calls } from '../calls.js';
 
 /**
- * The lines of an export, page after page as they are read: every entry, then the checkpoint that they are complete
- * up to. The first page is asked for before this resolves, so that a refusal is still an answer; a later failure ends
+ * The lines of an export, page after page as they are read: what has been retired, if anything was, every entry, then
+ * the checkpoint that they are complete up to. The first page is asked for before this resolves, so that a refusal is still an answer; a later failure ends
  * the lines without the checkpoint, and whoever receives them can tell.
  */
 export async function exportLines(
@@ -16,6 +16,7 @@ export async function exportLines(
     calls.call('audit.event.export.v1', { ...filter, ...(cursor === undefined ? {} : { cursor }) }, context);
   let current = await ask();
   async function* lines(): AsyncGenerator<string> {
+    if (current.retired !== undefined) yield `${JSON.stringify({ retired: current.retired })}\n`;
     for (;;) {
       if (current.data.length > 0) yield current.data.map(line).join('');
       if (current.nextCursor === null) break;

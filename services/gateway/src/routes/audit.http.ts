@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Query, Req, Res, StreamableFile } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { EventFilter, ExportedEntry, LogEntry, auditRpc } from '@prime-nest/contracts/audit';
+import { EventFilter, ExportedEntry, LogEntry, RetiredEntries, auditRpc } from '@prime-nest/contracts/audit';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import { Id } from '@prime-nest/contracts/ids';
@@ -38,10 +38,13 @@ const ConsistencyQuery = z.strictObject({
   from: TreeSize.meta({ type: 'integer', minimum: 1 }),
   to: TreeSize.optional().meta({ type: 'integer', minimum: 1 }),
 });
-const ExportLine = z.union([ExportedEntry, z.object({ checkpoint: z.string() })]).meta({
-  id: 'ExportLine',
-  description: 'One line; the last one holds the checkpoint that the export is complete up to.',
-});
+const ExportLine = z
+  .union([z.object({ retired: RetiredEntries }), ExportedEntry, z.object({ checkpoint: z.string() })])
+  .meta({
+    id: 'ExportLine',
+    description:
+      'One line. The first one names the entries that have been retired, if any were; the last one holds the checkpoint that the export is complete up to.',
+  });
 
 const note = 'prime-nest-log\n42\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u2014 prime-nest-log c2lnbmF0dXJl\n';
 const rootHash = 'CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=';
