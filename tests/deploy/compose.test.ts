@@ -55,7 +55,7 @@ describe('the compose file', () => {
       'identity-owner': ['migrate-identity'],
       rbac: ['seed-rbac', 'rbac'],
       'rbac-owner': ['migrate-rbac'],
-      audit: ['migrate-audit', 'audit'],
+      audit: ['audit'],
       'audit-owner': ['migrate-audit'],
     });
   });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { readAuditConfig } from '@prime-nest/audit/config';
+import { readAuditConfig, readStorageConfig } from '@prime-nest/audit/config';
 import { readGatewayConfig } from '@prime-nest/gateway/config';
 import { readIdentityConfig, readIdentityStorageConfig } from '@prime-nest/identity/config';
 import { readRbacConfig, readRbacStorageConfig } from '@prime-nest/rbac/config';
@@ -52,7 +52,7 @@ const readers: Record<string, (env: Env) => unknown> = {
   audit: readAuditConfig,
   'migrate-identity': readIdentityStorageConfig,
   'migrate-rbac': readRbacStorageConfig,
-  'migrate-audit': readAuditConfig,
+  'migrate-audit': readStorageConfig,
   'seed-identity': readIdentityStorageConfig,
   'seed-rbac': readRbacStorageConfig,
 };
