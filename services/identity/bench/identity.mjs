@@ -1,10 +1,17 @@
 /**
- * `node services/identity/bench/identity.mjs` (after a build): sign-ins per second against the hash alone at the same
- * parameters, and refreshes per second against a bare transaction of one UPDATE of one row. Both sides run in turns on
- * servers of their own; the ratio counts, the absolute figures are this machine's.
+ * What signing in, refreshing and verifying cost beside the work that nobody can leave out: the hash, the signature,
+ * one durable transaction of one UPDATE of one row. All sides take turns on servers of their own, PostgreSQL with its
+ * default durability (fsync on); ratios of medians count. `npm run bench:identity`; `--dry` leaves RESULTS.md alone.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { Buffer } from 'node:buffer';
 import { performance } from 'node:perf_hooks';
+import { startPostgres } from '@prime-nest/devstack/postgres-server';
+import { verifyAccessToken } from '@prime-nest/gateway/access/access-token';
+import { ClaimsCache } from '@prime-nest/gateway/access/claims-cache';
+import { KeySet } from '@prime-nest/gateway/access/key-set';
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
@@ -12,18 +19,28 @@ import { openDatabase } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { silentLogger } from '@prime-nest/kit/log';
 import { Secret } from '@prime-nest/kit/secret';
-import { testKeyPair } from '@prime-nest/testkit/keys';
+import { newKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase } from '@prime-nest/testkit/postgres';
 import { startTestRun } from '@prime-nest/testkit/test-run';
+import pg from 'pg';
+import { conditions, writeSection } from '../../../bench/results.mjs';
 import { readIdentityConfig } from '../dist/config.js';
+import { hashParameters } from '../dist/account/password-hash.js';
 import { buildIdentity } from '../dist/identity.module.js';
 import { migrations } from '../dist/migrations/migrate.js';
+import { signAccessToken } from '../dist/signing/access-token.js';
 import { ensureSigningKey } from '../dist/signing/ensure-key.command.js';
 
-const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
-const sliceMs = Number(process.env.BENCH_SLICE_MS ?? 2000);
+const rounds = Number(process.env.BENCH_ROUNDS ?? 7);
+const sliceMs = Number(process.env.BENCH_SLICE_MS ?? 1500);
+const only = process.env.BENCH_ONLY?.split(',');
+const clients = 8;
+const password = 'orchid-lantern-42';
 
+const folder = await mkdtemp(path.join(os.tmpdir(), 'prime-nest-bench-'));
+const postgres = await startPostgres({ dataDir: path.join(folder, 'postgres'), port: 0, fast: false });
+process.env.TESTKIT_POSTGRES_URL = postgres.url;
 const run = await startTestRun(() => undefined);
 Object.assign(process.env, run.env);
 const [nats, store] = await Promise.all([
@@ -31,20 +48,21 @@ const [nats, store] = await Promise.all([
   createTestDatabase({ service: 'identity', migrations }),
 ]);
 const log = silentLogger();
-const { user, password } = nats.credentials('identity');
+// Of the size that is generated when a key is rotated: a smaller one would sign faster.
+const keyPair = newKeyPair(3072);
 const config = readIdentityConfig({
   NODE_ENV: 'test',
   IDENTITY_DB_URL: store.url,
   NATS_URL: nats.servers,
   IDENTITY_KEY_ENCRYPTION_KEY: Buffer.alloc(32, 5).toString('base64'),
-  PRIVATE_KEY: testKeyPair().privateKey,
-  PUBLIC_KEY: testKeyPair().publicKey,
-  IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '10000',
+  PRIVATE_KEY: keyPair.privateKey,
+  PUBLIC_KEY: keyPair.publicKey,
 });
+const { user, password: busPassword } = nats.credentials('identity');
 const connection = await connectBus({
   servers: nats.servers,
   user,
-  password: new Secret(password),
+  password: new Secret(busPassword),
   name: 'identity',
   log,
 });
@@ -58,35 +76,66 @@ const database = await openDatabase({
   applicationName: 'identity-bench',
 });
 const identity = await buildIdentity({ config, database, connection, clock: systemClock, log });
-const context = freshContext({ type: 'anonymous' });
-await ensureSigningKey(identity.keyParts, testKeyPair().privateKey, context);
+const context = { ...freshContext({ type: 'anonymous' }), ip: '192.0.2.1', userAgent: 'bench/1' };
+await ensureSigningKey(identity.keyParts, keyPair.privateKey, context);
 await identity.keepKeys.reload();
 
-const clients = 8;
 const accounts = await Promise.all(
   Array.from({ length: clients }, () => {
     const id = newId();
-    return identity.creation.run(
-      { id, email: `${id}@example.org`, name: 'Bench', password: 'orchid-lantern-42' },
-      context,
-    );
+    return identity.creation.run({ id, email: `${id}@example.org`, name: 'Bench', password }, context);
   }),
 );
-const chains = await Promise.all(
-  accounts.map(({ email }) => identity.login.run({ email, password: 'orchid-lantern-42' }, context)),
-);
+const chains = await Promise.all(accounts.map(({ email }) => identity.login.run({ email, password }, context)));
+const bareUpdate = 'UPDATE session SET generation = generation WHERE id = $1 RETURNING id';
+const rawPool = new pg.Pool({ connectionString: store.url, max: clients, options: '-c search_path=identity' });
+const now = () => Math.floor(Date.now() / 1000);
+const claimsOf = (i) => ({
+  iss: config.TOKEN_ISSUER,
+  aud: config.TOKEN_AUDIENCE,
+  sub: accounts[i].id,
+  sid: chains[i].session_id,
+  jti: newId(),
+  iat: now(),
+  exp: now() + 900,
+  ver: 1,
+});
+const sign = (i) => signAccessToken(claimsOf(i), identity.keys.signer());
+const update = (i) => database.transaction((tx) => tx.query(bareUpdate, [chains[i].session_id]));
 
 const sides = {
-  'sign-in': (i) => identity.login.run({ email: accounts[i].email, password: 'orchid-lantern-42' }, context),
-  'hash alone': (i) => identity.hasher.verify('orchid-lantern-42', accounts[i].passwordHash),
+  'sign-in': (i) => identity.login.run({ email: accounts[i].email, password }, context),
+  hash: (i) => identity.hasher.verify(password, accounts[i].passwordHash),
   refresh: async (i) => {
     chains[i] = await identity.refresh.run({ refreshToken: chains[i].refresh_token }, context);
   },
-  'bare update': (i) =>
-    database.transaction((tx) =>
-      tx.query('UPDATE session SET generation = generation WHERE id = $1 RETURNING id', [chains[i].session_id]),
-    ),
+  update,
+  'update, then sign': async (i) => {
+    await update(i);
+    await sign(i);
+  },
+  'update, bare driver': async (i) => {
+    const client = await rawPool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(bareUpdate, [chains[i].session_id]);
+      await client.query('COMMIT');
+    } finally {
+      client.release();
+    }
+  },
+  sign,
 };
+
+/** Statements that the sides send, counted where they leave the process. */
+let statements = 0;
+const send = pg.Client.prototype.query;
+pg.Client.prototype.query = function (...args) {
+  statements += 1;
+  return send.apply(this, args);
+};
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** Calls per second of `clients` callers at once. */
 async function rate(side) {
@@ -99,20 +148,89 @@ async function rate(side) {
     }
   };
   const start = performance.now();
+  const sent = statements;
+  const cpu = process.cpuUsage();
   await Promise.all(accounts.map((_, i) => client(i)));
-  return (count * 1000) / (performance.now() - start);
+  const { user: used, system } = process.cpuUsage(cpu);
+  const took = performance.now() - start;
+  return {
+    rate: (count * 1000) / took,
+    statements: (statements - sent) / count,
+    cpuMs: (used + system) / 1000 / count,
+  };
 }
 
-const rates = Object.fromEntries(Object.keys(sides).map((side) => [side, []]));
-for (let round = 0; round < rounds; round++) for (const side of Object.keys(sides)) rates[side].push(await rate(side));
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
-for (const [side, values] of Object.entries(rates)) console.log(`${side}: ${median(values).toFixed(1)}/s`);
-console.log(`sign-in / hash alone: ${(median(rates['sign-in']) / median(rates['hash alone'])).toFixed(2)}`);
-console.log(`refresh / bare update: ${(median(rates.refresh) / median(rates['bare update'])).toFixed(2)}`);
+const names = Object.keys(sides).filter((side) => only === undefined || only.includes(side));
+const seen = Object.fromEntries(names.map((side) => [side, []]));
+for (const side of names) await rate(side);
+for (let round = 0; round < rounds; round++) {
+  // No side always follows the same one.
+  for (const side of names.toSorted(() => Math.random() - 0.5)) seen[side].push(await rate(side));
+  await database.query('DELETE FROM session WHERE revoked_at IS NOT NULL');
+}
+const medianOf = (side, field = 'rate') => median((seen[side] ?? []).map((one) => one[field]));
+const perSecond = (side) => medianOf(side).toFixed(0);
+const ratio = (one, other) => (medianOf(one) / medianOf(other)).toFixed(2);
 
+const verify = await verifyTimes();
+const row = (side) =>
+  `| ${side} | ${perSecond(side)} | ${medianOf(side, 'statements').toFixed(1)} | ${medianOf(side, 'cpuMs').toFixed(2)} |`;
+const markdown = `## Identity
+
+${conditions('npm run bench:identity')}
+
+${clients} callers at once in the process of identity, ${rounds} rounds of ${sliceMs / 1000} s a side, medians. PostgreSQL on the same
+machine with fsync, synchronous_commit and full_page_writes on. argon2id m=${hashParameters.memoryCost} KiB, t=${hashParameters.timeCost}, p=${hashParameters.parallelism};
+RSA 3072; strict rotation; every sign-in and refresh also writes its event.
+
+| side | per second | statements | CPU of the process, ms |
+| --- | ---: | ---: | ---: |
+${names.map(row).join('\n')}
+
+- sign-in / hash alone: **${ratio('sign-in', 'hash')}**
+- refresh / one-row UPDATE in a transaction of its own: **${ratio('refresh', 'update')}**
+- refresh / that transaction and then the signature of one access token: **${ratio('refresh', 'update, then sign')}**
+- the signature alone is ${((100 * medianOf('sign', 'cpuMs')) / medianOf('refresh', 'cpuMs')).toFixed(0)} % of the CPU of a refresh
+- verifying an access token at the gateway, p50: ${verify.uncached} µs by its signature, ${verify.cached} µs from memory
+`;
+process.stdout.write(markdown);
+if (!process.argv.includes('--dry')) writeSection('identity', markdown);
+
+await rawPool.end();
 await identity.hasher.close();
 await connection.drain();
 await database.close();
 await store.drop();
 await nats.stop();
 await run.stop();
+await postgres.stop();
+await rm(folder, { recursive: true, force: true });
+
+/** Medians in microseconds of the gateway's own verifier and of its memory of an earlier check. */
+async function verifyTimes() {
+  const keys = new KeySet();
+  keys.replace(identity.keys.published());
+  const policy = {
+    issuer: config.TOKEN_ISSUER,
+    audience: config.TOKEN_AUDIENCE,
+    skewSeconds: 30,
+    lifetimeSecondsMax: 900,
+  };
+  const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => sign(i % clients)));
+  const cache = new ClaimsCache();
+  const times = { uncached: [], cached: [] };
+  const timed = (list, work) => {
+    const start = performance.now();
+    if (work() === undefined) throw new Error('a good token was refused');
+    list.push((performance.now() - start) * 1000);
+  };
+  for (let round = 0; round < 20; round++) {
+    for (const token of tokens) {
+      const at = new Date();
+      timed(times.uncached, () => verifyAccessToken(token, keys, at, policy).claims);
+      cache.put(token, verifyAccessToken(token, keys, at, policy).claims, at.getTime(), keys.generation);
+      timed(times.cached, () => cache.get(token, at.getTime(), keys.generation));
+    }
+  }
+  return { uncached: median(times.uncached).toFixed(0), cached: median(times.cached).toFixed(1) };
+}
