@@ -29,6 +29,12 @@ export interface DatabaseOptions {
   readonly startTimeoutMs?: number;
 }
 
+/** A statement that each connection parses and plans once, under a name of its own; its span has that name too. */
+export interface Prepared {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** What reads need: satisfied by {@link Database} and by {@link Tx}. */
 export type Queryable = Pick<Tx, 'query'>;
 
@@ -51,7 +57,7 @@ export class Tx {
   }
 
   /** Rows of one statement, also of `UPDATE … RETURNING`. Throws `internal` once the transaction has ended. */
-  query<T>(sql: string, params: readonly unknown[] = []): Promise<T[]> {
+  query<T>(sql: string | Prepared, params: readonly unknown[] = []): Promise<T[]> {
     this.assertOpen();
     return runQuery<T>(this.#runner, sql, params);
   }
@@ -97,7 +103,7 @@ export class Database {
   }
 
   /** Rows of one statement. Throws `unavailable` when PostgreSQL cannot answer now. */
-  async query<T>(sql: string, params: readonly unknown[] = []): Promise<T[]> {
+  async query<T>(sql: string | Prepared, params: readonly unknown[] = []): Promise<T[]> {
     const runner = this.dataSource.createQueryRunner();
     try {
       return await runQuery<T>(runner, sql, params);
@@ -224,10 +230,16 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   return new Database(dataSource, client);
 }
 
-async function runQuery<T>(runner: QueryRunner, sql: string, params: readonly unknown[]): Promise<T[]> {
-  // The plain form answers [rows, count] for UPDATE and DELETE; the structured one answers rows for all.
-  const result = await guard(() => runner.query(sql, [...params], true));
-  return (result.records ?? []) as T[];
+/** By the driver itself: TypeORM would answer in other shapes, and put the parameters into its errors. */
+async function runQuery<T>(runner: QueryRunner, sql: string | Prepared, params: readonly unknown[]): Promise<T[]> {
+  const statement = typeof sql === 'string' ? { text: sql } : sql;
+  return guard(async () => {
+    const client = (await runner.connect()) as pg.PoolClient;
+    // An error of the connection releases the runner; the connection may be somebody else's by now.
+    if (runner.isReleased) throw new AppError('unavailable', { internal: { dependency: 'database' } });
+    const { rows } = await client.query<T & pg.QueryResultRow>({ ...statement, values: [...params] });
+    return rows;
+  });
 }
 
 async function guard<T>(fn: () => Promise<T>): Promise<T> {

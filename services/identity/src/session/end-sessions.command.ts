@@ -85,12 +85,6 @@ export class EndSessions {
     this.#pending.get(tx)?.push(await this.#parts.force.standpointNow(tx));
   }
 
-  /** Resolves when everything that was ended before the call is in force. */
-  async confirmNow(): Promise<void> {
-    const { database, force } = this.#parts;
-    await force.reached(await force.standpointNow(database));
-  }
-
   /** Events and revocations of sessions that `tx` has just ended. Call it last: it serialises with every other end. */
   async record(
     tx: Tx,

@@ -40,8 +40,14 @@ describe('refresh token', () => {
     fc.assert(fc.property(fc.string(), (text) => expect(parseRefreshToken(`rt1_${text}`)).toBeUndefined()));
   });
 
-  test('a retry key says nothing without the key of its session', () => {
-    expect(retryKeyOf(key, 'abcdefgh')).toEqual(retryKeyOf(key, 'abcdefgh'));
-    expect(retryKeyOf(key, 'abcdefgh')).not.toEqual(retryKeyOf(randomBytes(32), 'abcdefgh'));
+  test('a retry key is one request: the same token with the same Idempotency-Key', () => {
+    const of = (generation: number, idempotencyKey: string, sessionKey = key) => {
+      const token = parseRefreshToken(mintRefreshToken(sessionKey, sessionId, generation));
+      if (token === undefined) throw new Error('not a token');
+      return retryKeyOf(token, idempotencyKey).toString('hex');
+    };
+    expect(of(3, 'abcdefgh')).toBe(of(3, 'abcdefgh'));
+    const others = [of(3, 'abcdefgi'), of(4, 'abcdefgh'), of(3, 'abcdefgh', randomBytes(32))];
+    expect(new Set([of(3, 'abcdefgh'), ...others]).size).toBe(4);
   });
 });

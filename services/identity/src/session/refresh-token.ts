@@ -44,9 +44,12 @@ export function isMintedBy(sessionKey: Buffer, { sessionId, generation, mac }: R
   return timingSafeEqual(mac, macOf(sessionKey, bodyOf(sessionId, generation)));
 }
 
-/** What is kept of a client's Idempotency-Key: enough to recognise it, useless without the session's key. */
-export function retryKeyOf(sessionKey: Buffer, idempotencyKey: string): Buffer {
-  return createHmac('sha256', sessionKey).update(`retry\n${idempotencyKey}`).digest();
+/**
+ * What is kept of a client's Idempotency-Key: enough to recognise the same request, which comes with the same token,
+ * and useless without that token.
+ */
+export function retryKeyOf({ mac }: RefreshToken, idempotencyKey: string): Buffer {
+  return createHmac('sha256', mac).update(`retry\n${idempotencyKey}`).digest();
 }
 
 function bodyOf(sessionId: string, generation: number): Buffer {

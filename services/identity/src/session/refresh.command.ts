@@ -2,7 +2,7 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { TokenResponse } from '@prime-nest/contracts/identity';
 import type { Clock } from '@prime-nest/kit/clock';
-import type { Database, Tx } from '@prime-nest/kit/database';
+import type { Tx } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
@@ -16,7 +16,6 @@ import { judgeRedemption, type Standing } from './redemption.js';
 import { isMintedBy, parseRefreshToken, retryKeyOf, type RefreshToken } from './refresh-token.js';
 import {
   endSession,
-  findSealedKey,
   lockSession,
   rotateSession,
   type RedemptionRecord,
@@ -25,7 +24,6 @@ import {
 import type { TokenIssuer } from './token-issuer.js';
 
 export interface RefreshParts {
-  readonly database: Database;
   readonly issuer: TokenIssuer;
   readonly ending: EndSessions;
   readonly envelope: Envelope;
@@ -50,7 +48,7 @@ interface Presented {
 }
 
 type Outcome =
-  | { readonly kind: 'redeemed'; readonly session: SessionState }
+  | { readonly kind: 'redeemed'; readonly session: SessionState; readonly sessionKey: Buffer }
   | { readonly kind: 'refused' | 'again' }
   | { readonly kind: 'reuse'; readonly age: 'recent' | 'stale' };
 
@@ -80,21 +78,11 @@ export class Refresh {
     idempotencyKey: string | undefined,
     context: CallContext,
   ): Promise<TokenResponse> {
-    const { database, envelope, issuer, ending, clock, log } = this.#parts;
-    const found = await findSealedKey(database, token.sessionId);
-    if (found === undefined) throw new AppError('invalid_grant');
-    const sessionKey = envelope.open(found.sealedKey, sessionContext(token.sessionId));
-    if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
-    if (found.isRevoked) {
-      // The answer to the call that ended it may have been lost: nobody is told before it is so everywhere.
-      await ending.confirmNow();
-      throw new AppError('invalid_grant');
-    }
-
+    const { issuer, clock, log } = this.#parts;
     const now = clock();
     const presented: Presented = {
       token,
-      retryKey: idempotencyKey === undefined ? undefined : retryKeyOf(sessionKey, idempotencyKey),
+      retryKey: idempotencyKey === undefined ? undefined : retryKeyOf(token, idempotencyKey),
       redemption: recordOf(token, context, now),
       now,
       context,
@@ -105,7 +93,13 @@ export class Refresh {
     rotations.inc({ outcome: outcome.kind });
     switch (outcome.kind) {
       case 'redeemed':
-        return issuer.issue({ ...outcome.session, sessionId: token.sessionId, sessionKey, tokenId: newId(), now });
+        return issuer.issue({
+          ...outcome.session,
+          sessionId: token.sessionId,
+          sessionKey: outcome.sessionKey,
+          tokenId: newId(),
+          now,
+        });
       case 'again':
         throw new AppError('unavailable', { internal: { reason: 'the session kept changing hands' } });
       case 'reuse':
@@ -117,7 +111,10 @@ export class Refresh {
     }
   }
 
-  /** Commits what the presented token leads to. A refusal is a result, not an error: an error would undo the commit. */
+  /**
+   * Commits what the presented token leads to. A refusal is a result, not an error: an error would undo the commit.
+   * That is what becomes of a token that the session did not mint: whatever it has led to is rolled back.
+   */
   #redeem(presented: Presented): Promise<Outcome> {
     const { outbox, idleSeconds, ending } = this.#parts;
     const { token, now, retryKey = null, redemption } = presented;
@@ -131,6 +128,7 @@ export class Refresh {
         redemption,
       });
       if (session === undefined) return this.#judge(tx, presented);
+      const sessionKey = this.#openKey(session, token);
       annotate({ [mark.rotation]: 'rotated' });
       const byOwner = actingAs(session.accountId, presented);
       const after = { generation: session.generation };
@@ -143,14 +141,24 @@ export class Refresh {
         },
         byOwner,
       );
-      return { kind: 'redeemed', session };
+      return { kind: 'redeemed', session, sessionKey };
     });
+  }
+
+  /** Throws `invalid_grant` unless the token was minted with the key of this session. */
+  #openKey({ sealedKey }: SessionState, token: RefreshToken): Buffer {
+    const sessionKey = this.#parts.envelope.open(sealedKey, sessionContext(token.sessionId));
+    if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
+    return sessionKey;
   }
 
   async #judge(tx: Tx, presented: Presented): Promise<Outcome> {
     const { token, retryKey, now } = presented;
     const session = await lockSession(tx, token.sessionId, now);
     if (session === undefined) return { kind: 'refused' };
+    const sessionKey = this.#openKey(session, token);
+    // The answer to the call that ended it may have been lost: nobody is told before it is so everywhere.
+    if (session.isRevoked) await this.#parts.ending.confirm(tx);
     const standing: Standing = judgeRedemption({
       presentedGeneration: token.generation,
       currentGeneration: session.generation,
@@ -163,7 +171,7 @@ export class Refresh {
     annotate({ [mark.rotation]: standing.kind });
     switch (standing.kind) {
       case 'repeat':
-        return { kind: 'redeemed', session };
+        return { kind: 'redeemed', session, sessionKey };
       case 'current':
         return { kind: 'again' };
       case 'dead':

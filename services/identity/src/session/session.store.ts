@@ -1,4 +1,4 @@
-import type { Queryable, Tx } from '@prime-nest/kit/database';
+import type { Prepared, Queryable, Tx } from '@prime-nest/kit/database';
 
 /** One redemption of a refresh token, as an incident quotes it. */
 export interface RedemptionRecord {
@@ -20,6 +20,9 @@ export interface SessionState {
   readonly idleExpiresAt: Date;
   readonly expiresAt: Date;
   readonly isLive: boolean;
+  readonly isRevoked: boolean;
+  /** The encrypted key that the session's refresh tokens are derived from. */
+  readonly sealedKey: Buffer;
 }
 
 /** Not revoked, not expired, and the account still as it was at the sign-in. `$2` is now; `s` and `a` are joined. */
@@ -28,7 +31,7 @@ const isLive = `s.revoked_at IS NULL AND s.expires_at > $2 AND s.idle_expires_at
 
 const state = `s.account_id AS "accountId", s.credential_epoch AS "credentialEpoch", s.generation,
   s.rotated_at AS "rotatedAt", s.retry_key AS "retryKey", s.redemptions,
-  s.idle_expires_at AS "idleExpiresAt", s.expires_at AS "expiresAt"`;
+  s.idle_expires_at AS "idleExpiresAt", s.expires_at AS "expiresAt", s.sealed_key AS "sealedKey"`;
 
 export interface NewSession {
   readonly id: string;
@@ -70,18 +73,6 @@ export async function insertSession(tx: Tx, session: NewSession): Promise<boolea
   return rows.length === 1;
 }
 
-/** The encrypted key of a session, and whether it has been revoked; a revoked one never comes back. */
-export async function findSealedKey(
-  db: Queryable,
-  sessionId: string,
-): Promise<{ sealedKey: Buffer; isRevoked: boolean } | undefined> {
-  const [row] = await db.query<{ sealedKey: Buffer; isRevoked: boolean }>(
-    'SELECT sealed_key AS "sealedKey", revoked_at IS NOT NULL AS "isRevoked" FROM session WHERE id = $1',
-    [sessionId],
-  );
-  return row;
-}
-
 export interface Rotation {
   readonly sessionId: string;
   readonly presentedGeneration: number;
@@ -94,36 +85,43 @@ export interface Rotation {
 /** Redemptions that a session remembers. */
 const redemptionsMax = 8;
 
+const rotation: Prepared = {
+  name: 'session.rotate',
+  text: `UPDATE session s SET
+     generation = s.generation + 1, rotated_at = $2, retry_key = $5,
+     idle_expires_at = LEAST($2::timestamptz + make_interval(secs => $4), s.expires_at),
+     redemptions = (CASE WHEN jsonb_array_length(s.redemptions) >= ${redemptionsMax} THEN s.redemptions - 0 ELSE s.redemptions END)
+       || $6::jsonb
+   FROM account a
+   WHERE s.id = $1 AND s.generation = $3 AND a.id = s.account_id AND ${isLive}
+   RETURNING ${state}, true AS "isLive", false AS "isRevoked"`,
+};
+
 /**
  * Takes the session to its next generation if it is live and at the presented one: of any number of callers with the
  * same token exactly one gets a row. The absolute expiry never moves.
  */
-export async function rotateSession(tx: Tx, rotation: Rotation): Promise<SessionState | undefined> {
-  const [row] = await tx.query<SessionState>(
-    `UPDATE session s SET
-       generation = s.generation + 1, rotated_at = $2, retry_key = $5,
-       idle_expires_at = LEAST($2::timestamptz + make_interval(secs => $4), s.expires_at),
-       redemptions = (CASE WHEN jsonb_array_length(s.redemptions) >= ${redemptionsMax} THEN s.redemptions - 0 ELSE s.redemptions END)
-         || $6::jsonb
-     FROM account a
-     WHERE s.id = $1 AND s.generation = $3 AND a.id = s.account_id AND ${isLive}
-     RETURNING ${state}, true AS "isLive"`,
-    [
-      rotation.sessionId,
-      rotation.now,
-      rotation.presentedGeneration,
-      rotation.idleSeconds,
-      rotation.retryKey,
-      JSON.stringify([rotation.redemption]),
-    ],
-  );
+export async function rotateSession(
+  tx: Tx,
+  { sessionId, now, presentedGeneration, idleSeconds, retryKey, redemption }: Rotation,
+): Promise<SessionState | undefined> {
+  const redemptions = JSON.stringify([redemption]);
+  const [row] = await tx.query<SessionState>(rotation, [
+    sessionId,
+    now,
+    presentedGeneration,
+    idleSeconds,
+    retryKey,
+    redemptions,
+  ]);
   return row;
 }
 
 /** The session as it stands, held until the transaction ends. */
 export async function lockSession(tx: Tx, sessionId: string, now: Date): Promise<SessionState | undefined> {
   const [row] = await tx.query<SessionState>(
-    `SELECT ${state}, (${isLive}) AS "isLive" FROM session s JOIN account a ON a.id = s.account_id WHERE s.id = $1 FOR UPDATE OF s`,
+    `SELECT ${state}, (${isLive}) AS "isLive", s.revoked_at IS NOT NULL AS "isRevoked"
+     FROM session s JOIN account a ON a.id = s.account_id WHERE s.id = $1 FOR UPDATE OF s`,
     [sessionId, now],
   );
   return row;
