@@ -162,7 +162,7 @@ describe('the service role', () => {
     ['forget a numbering', 'DELETE FROM relay_state'],
   ])('may not %s', async (_what, sql) => {
     const error: unknown = await database.query(sql).catch((reason: unknown) => reason);
-    expect(error).toHaveProperty('driverError.code', '42501');
+    expect(error).toHaveProperty('code', '42501');
   });
 
   test('is not simply locked out: the owner may do what it may not', async () => {
@@ -170,5 +170,35 @@ describe('the service role', () => {
     await owner.connect();
     await owner.query('BEGIN; DELETE FROM outbox; ROLLBACK');
     await owner.end();
+  });
+});
+
+describe('an event written with its mutation in one statement', () => {
+  const draft = { type: 'rbac.role.created.v1', resourceId: 'r9' } as const;
+  const insert = (rows: number) => ({
+    mutation: { name: `thing.insert.${rows}`, text: `SELECT $1::int + i AS id FROM generate_series(1, ${rows}) i` },
+    params: [40],
+    draft,
+  });
+  const count = async () => (await database.query('SELECT 1 FROM outbox')).length;
+
+  test('is there when a row was changed, and not when none was', async () => {
+    const before = await count();
+    const changes = await database.transaction(async (tx) => [
+      await outbox.appendWith<{ id: number }>(tx, insert(1), context),
+      await outbox.appendWith(tx, insert(0), context),
+      await outbox.appendWith<{ id: number }>(tx, insert(1), context),
+    ]);
+    expect(changes).toEqual([{ id: 41 }, undefined, { id: 41 }]);
+    expect(await count()).toBe(before + 2);
+    await stored();
+  });
+
+  test('of several rows is none: nothing of the transaction remains', async () => {
+    const before = await count();
+    await expect(database.transaction((tx) => outbox.appendWith(tx, insert(2), context))).rejects.toMatchObject({
+      code: 'internal',
+    });
+    expect(await count()).toBe(before);
   });
 });

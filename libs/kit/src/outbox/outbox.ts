@@ -6,7 +6,7 @@ import type { EventDraft } from '@prime-nest/contracts/events';
 import { formatTraceparent } from '@prime-nest/contracts/trace';
 import canonicalize from 'canonicalize';
 import type { Clock } from '../clock.js';
-import { Tx } from '../database.js';
+import { type Prepared, Tx } from '../database.js';
 import { newId } from '../ids.js';
 import { isSensitiveKey, maskText, wellFormed } from '../redact.js';
 import { attribute } from '../telemetry-names.js';
@@ -19,37 +19,83 @@ export interface Outbox {
    * event of this service or breaks the event schema, and then the mutation must not commit either.
    */
   append(tx: Tx, draft: EventDraft, context: CallContext): Promise<void>;
+  /**
+   * Runs a mutation of at most one row together with its event, in one statement: the event is there if and only if
+   * the mutation returned a row. Answers that row. Throws like {@link append}.
+   */
+  appendWith<T>(tx: Tx, change: EventfulChange, context: CallContext): Promise<T | undefined>;
   /** Calls `wake` after each commit that added an event, in this process. The relay polls anyway. */
   onCommitted(wake: () => void): void;
 }
 
+export interface EventfulChange {
+  /** `INSERT`, `UPDATE` or `DELETE` … `RETURNING`, of one row at most. */
+  readonly mutation: Prepared;
+  readonly params: readonly unknown[];
+  readonly draft: EventDraft;
+}
+
+const columns = 'event_id, type, entry, correlation_id, traceparent';
+const insertion: Prepared = {
+  name: 'outbox.append',
+  text: `INSERT INTO outbox (${columns}) VALUES ($1, $2, $3, $4, $5)`,
+};
+
 export function createOutbox({ service, clock }: { service: string; clock: Clock }): Outbox {
   const listeners: (() => void)[] = [];
   const woken = new WeakSet<Tx>();
+  const combined = new Map<Prepared, Prepared>();
+
+  /** Builds the event and lets `run` write its row, whose columns are {@link columns}. */
+  async function write<T>(
+    tx: Tx,
+    draft: EventDraft,
+    context: CallContext,
+    run: (row: readonly unknown[]) => Promise<T[]>,
+  ): Promise<T[]> {
+    Tx.assertOpen(tx);
+    if (eventSource(draft.type) !== service) {
+      throw new AppError('internal', { internal: { reason: 'an event of another service', type: draft.type } });
+    }
+    const event = buildEvent(service, draft, context, clock());
+    const attributes = { [attribute.messagingMessageId]: event.id, 'event.type': event.type };
+    const rows = await inSpan('outbox.append', { parent: context.trace, attributes }, ({ trace }) =>
+      // Who publishes it, and who takes it in, go on from here: the trace leads through the outbox.
+      run([event.id, event.type, encodeEvent(event), context.correlationId, formatTraceparent(trace)]),
+    );
+    if (woken.has(tx)) return rows;
+    woken.add(tx);
+    tx.afterCommit(() => {
+      for (const wake of listeners) wake();
+    });
+    return rows;
+  }
+
   return {
     async append(tx, draft, context) {
-      Tx.assertOpen(tx);
-      if (eventSource(draft.type) !== service) {
-        throw new AppError('internal', { internal: { reason: 'an event of another service', type: draft.type } });
-      }
-      const event = buildEvent(service, draft, context, clock());
-      const attributes = { [attribute.messagingMessageId]: event.id, 'event.type': event.type };
-      await inSpan('outbox.append', { parent: context.trace, attributes }, ({ trace }) =>
-        tx.query(
-          `INSERT INTO outbox (event_id, type, entry, correlation_id, traceparent) VALUES ($1, $2, $3, $4, $5)`,
-          // Who publishes it, and who takes it in, go on from here: the trace leads through the outbox.
-          [event.id, event.type, encodeEvent(event), context.correlationId, formatTraceparent(trace)],
-        ),
-      );
-      if (woken.has(tx)) return;
-      woken.add(tx);
-      tx.afterCommit(() => {
-        for (const wake of listeners) wake();
-      });
+      await write(tx, draft, context, (row) => tx.query(insertion, row));
+    },
+    async appendWith<T>(tx: Tx, { mutation, params, draft }: EventfulChange, context: CallContext) {
+      const statement = combined.get(mutation) ?? withEvent(mutation, params.length);
+      combined.set(mutation, statement);
+      const changed = await write(tx, draft, context, (row) => tx.query<T>(statement, [...params, ...row]));
+      if (changed.length > 1) throw new AppError('internal', { internal: { reason: 'one event for several rows' } });
+      return changed[0];
     },
     onCommitted(wake) {
       listeners.push(wake);
     },
+  };
+}
+
+function withEvent({ name, text }: Prepared, paramCount: number): Prepared {
+  const [id, type, entry, correlation, traceparent] = [1, 2, 3, 4, 5].map((i) => `$${paramCount + i}`);
+  return {
+    name: `${name}+event`,
+    text: `WITH mutation AS (${text}), event AS (
+      INSERT INTO outbox (${columns})
+      SELECT ${id}::uuid, ${type}::text, ${entry}::bytea, ${correlation}::text, ${traceparent}::text FROM mutation)
+      SELECT * FROM mutation`,
   };
 }
 

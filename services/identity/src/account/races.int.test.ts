@@ -6,7 +6,7 @@ import { testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
 import { migrations } from '../migrations/migrate.js';
-import { endAllSessions, insertSession, rotateSession, type NewSession } from '../session/session.store.js';
+import { endAllSessions, insertSession, rotation, type NewSession } from '../session/session.store.js';
 import { anonymous, goodPassword, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
 import { replacePassword } from './account.store.js';
 
@@ -150,16 +150,16 @@ describe('a password change', () => {
     const account = await identity.newAccount();
     const { session_id: sessionId } = await identity.login.run(account, anonymous());
     await identity.passwords.run({ accountId: account.id, currentPassword: goodPassword, newPassword }, anonymous());
-    const redemption = { generation: 0, at: '', ip: null, userAgent: null, correlationId: 'none' };
-    const rotation = {
+    const { mutation, params } = rotation({
       sessionId,
+      accountId: account.id,
       presentedGeneration: 0,
       now: new Date(),
       idleSeconds: 60,
       retryKey: null,
-      redemption,
-    };
-    expect(await identity.database.transaction((tx) => rotateSession(tx, rotation))).toBeUndefined();
+      redemption: { generation: 0, at: '', ip: null, userAgent: null, correlationId: 'none' },
+    });
+    expect(await identity.database.query(mutation, params)).toEqual([]);
     const naive = 'UPDATE session SET generation = generation + 1 WHERE id = $1 AND generation = 0 RETURNING id';
     expect(await identity.database.query(naive, [sessionId])).toHaveLength(1);
   });

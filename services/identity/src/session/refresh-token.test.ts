@@ -5,13 +5,17 @@ import { isMintedBy, mintRefreshToken, parseRefreshToken, retryKeyOf } from './r
 
 const key = randomBytes(32);
 const sessionId = '01900000-0000-7000-8000-00000000abcd';
+const accountId = '01900000-0000-7000-8000-00000000dcba';
+const mint = (generation: number, sessionKey = key) =>
+  mintRefreshToken(sessionKey, { sessionId, accountId, generation });
 
 describe('refresh token', () => {
   test('what was minted is parsed back and recognised, for any session and generation', () => {
     fc.assert(
-      fc.property(fc.uuid(), fc.integer({ min: 0, max: 2 ** 31 - 1 }), (id, generation) => {
-        const parsed = parseRefreshToken(mintRefreshToken(key, id, generation));
-        expect(parsed).toMatchObject({ sessionId: id, generation });
+      fc.property(fc.uuid(), fc.uuid(), fc.integer({ min: 0, max: 2 ** 31 - 1 }), (session, account, generation) => {
+        const subject = { sessionId: session, accountId: account, generation };
+        const parsed = parseRefreshToken(mintRefreshToken(key, subject));
+        expect(parsed).toMatchObject(subject);
         expect(parsed !== undefined && isMintedBy(key, parsed)).toBe(true);
         expect(parsed !== undefined && isMintedBy(randomBytes(32), parsed)).toBe(false);
       }),
@@ -19,12 +23,12 @@ describe('refresh token', () => {
   });
 
   test('the same generation gives the same token, another one does not', () => {
-    expect(mintRefreshToken(key, sessionId, 7)).toBe(mintRefreshToken(key, sessionId, 7));
-    expect(mintRefreshToken(key, sessionId, 7)).not.toBe(mintRefreshToken(key, sessionId, 8));
+    expect(mint(7)).toBe(mint(7));
+    expect(mint(7)).not.toBe(mint(8));
   });
 
   test('a token with any one character changed, added or removed is not well-formed', () => {
-    const token = mintRefreshToken(key, sessionId, 3);
+    const token = mint(3);
     fc.assert(
       fc.property(fc.nat(token.length - 1), fc.constantFrom(...'Aa0-_=+/ \n'), (at, character) => {
         const changed = token.slice(0, at) + character + token.slice(at + 1);
@@ -42,7 +46,7 @@ describe('refresh token', () => {
 
   test('a retry key is one request: the same token with the same Idempotency-Key', () => {
     const of = (generation: number, idempotencyKey: string, sessionKey = key) => {
-      const token = parseRefreshToken(mintRefreshToken(sessionKey, sessionId, generation));
+      const token = parseRefreshToken(mint(generation, sessionKey));
       if (token === undefined) throw new Error('not a token');
       return retryKeyOf(token, idempotencyKey).toString('hex');
     };

@@ -1,23 +1,28 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 
 /**
- * A refresh token: `rt1_` and the base64url form of session id (16 bytes), generation (4), keyed hash (32) and
- * checksum (4). It is derived from the session's own key and so need not be stored; minting the same generation again
+ * A refresh token: `rt1_` and the base64url form of session id and account id (16 bytes each), generation (4), keyed
+ * hash (32) and checksum (4). It is derived from the session's own key and so need not be stored; minting the same generation again
  * gives the same token. The checksum refuses typing errors and noise before anything is looked up.
  */
 export interface RefreshToken {
   readonly sessionId: string;
+  readonly accountId: string;
   readonly generation: number;
   readonly mac: Buffer;
 }
 
-const prefix = 'rt1_';
-const macStart = 20;
-const checksumStart = 52;
-const length = 56;
+/** What a token is minted for. */
+export type TokenSubject = Omit<RefreshToken, 'mac'>;
 
-export function mintRefreshToken(sessionKey: Buffer, sessionId: string, generation: number): string {
-  const body = bodyOf(sessionId, generation);
+const prefix = 'rt1_';
+const generationStart = 32;
+const macStart = 36;
+const checksumStart = 68;
+const length = 72;
+
+export function mintRefreshToken(sessionKey: Buffer, subject: TokenSubject): string {
+  const body = bodyOf(subject);
   const payload = Buffer.concat([body, macOf(sessionKey, body)]);
   return prefix + Buffer.concat([payload, checksum(payload)]).toString('base64url');
 }
@@ -31,17 +36,17 @@ export function parseRefreshToken(text: string): RefreshToken | undefined {
   if (bytes.length !== length || bytes.toString('base64url') !== encoded) return undefined;
   const payload = bytes.subarray(0, checksumStart);
   if (!checksum(payload).equals(bytes.subarray(checksumStart))) return undefined;
-  const hex = bytes.subarray(0, 16).toString('hex');
   return {
-    sessionId: hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
-    generation: bytes.readUInt32BE(16),
+    sessionId: uuidAt(bytes, 0),
+    accountId: uuidAt(bytes, 16),
+    generation: bytes.readUInt32BE(generationStart),
     mac: bytes.subarray(macStart, checksumStart),
   };
 }
 
 /** Whether the token was minted with this session's key; compared in constant time. */
-export function isMintedBy(sessionKey: Buffer, { sessionId, generation, mac }: RefreshToken): boolean {
-  return timingSafeEqual(mac, macOf(sessionKey, bodyOf(sessionId, generation)));
+export function isMintedBy(sessionKey: Buffer, token: RefreshToken): boolean {
+  return timingSafeEqual(token.mac, macOf(sessionKey, bodyOf(token)));
 }
 
 /**
@@ -52,11 +57,17 @@ export function retryKeyOf({ mac }: RefreshToken, idempotencyKey: string): Buffe
   return createHmac('sha256', mac).update(`retry\n${idempotencyKey}`).digest();
 }
 
-function bodyOf(sessionId: string, generation: number): Buffer {
+function bodyOf({ sessionId, accountId, generation }: TokenSubject): Buffer {
   const body = Buffer.alloc(macStart);
   body.write(sessionId.replaceAll('-', ''), 0, 16, 'hex');
-  body.writeUInt32BE(generation, 16);
+  body.write(accountId.replaceAll('-', ''), 16, 16, 'hex');
+  body.writeUInt32BE(generation, generationStart);
   return body;
+}
+
+function uuidAt(bytes: Buffer, start: number): string {
+  const hex = bytes.toString('hex', start, start + 16);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 function macOf(sessionKey: Buffer, body: Buffer): Buffer {

@@ -14,13 +14,7 @@ import type { EndSessions } from './end-sessions.command.js';
 import { sessionContext } from './login.command.js';
 import { judgeRedemption, type Standing } from './redemption.js';
 import { isMintedBy, parseRefreshToken, retryKeyOf, type RefreshToken } from './refresh-token.js';
-import {
-  endSession,
-  lockSession,
-  rotateSession,
-  type RedemptionRecord,
-  type SessionState,
-} from './session.store.js';
+import { endSession, lockSession, rotation, type RedemptionRecord, type SessionState } from './session.store.js';
 import type { TokenIssuer } from './token-issuer.js';
 
 export interface RefreshParts {
@@ -119,28 +113,29 @@ export class Refresh {
     const { outbox, idleSeconds, ending } = this.#parts;
     const { token, now, retryKey = null, redemption } = presented;
     return ending.inForceAfter(async (tx) => {
-      const session = await rotateSession(tx, {
-        sessionId: token.sessionId,
-        presentedGeneration: token.generation,
-        now,
-        idleSeconds,
-        retryKey,
-        redemption,
-      });
+      const session = await outbox.appendWith<SessionState>(
+        tx,
+        {
+          ...rotation({
+            sessionId: token.sessionId,
+            accountId: token.accountId,
+            presentedGeneration: token.generation,
+            now,
+            idleSeconds,
+            retryKey,
+            redemption,
+          }),
+          draft: {
+            type: 'identity.session.refreshed.v1',
+            resourceId: token.sessionId,
+            change: { before: { generation: token.generation }, after: { generation: token.generation + 1 } },
+          },
+        },
+        actingAs(token, presented.context),
+      );
       if (session === undefined) return this.#judge(tx, presented);
       const sessionKey = this.#openKey(session, token);
       annotate({ [mark.rotation]: 'rotated' });
-      const byOwner = actingAs(session.accountId, presented);
-      const after = { generation: session.generation };
-      await outbox.append(
-        tx,
-        {
-          type: 'identity.session.refreshed.v1',
-          resourceId: token.sessionId,
-          change: { before: { generation: token.generation }, after },
-        },
-        byOwner,
-      );
       return { kind: 'redeemed', session, sessionKey };
     });
   }
@@ -220,8 +215,9 @@ export class Refresh {
   }
 }
 
-function actingAs(accountId: string, { token, context }: Presented): CallContext {
-  return { ...context, actor: { type: 'user', id: accountId, sessionId: token.sessionId } };
+/** As the token says; by the time that an event of this is committed, the token has been found authentic. */
+function actingAs({ accountId, sessionId }: RefreshToken, context: CallContext): CallContext {
+  return { ...context, actor: { type: 'user', id: accountId, sessionId } };
 }
 
 function recordOf(token: RefreshToken, context: CallContext, now: Date): RedemptionRecord {

@@ -9,7 +9,7 @@ import { migrations } from '../migrations/migrate.js';
 import { anonymous, eventsOf, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
 import type { Tx } from '@prime-nest/kit/database';
 import { listRevocations } from './revocation.store.js';
-import { rotateSession } from './session.store.js';
+import { rotation } from './session.store.js';
 
 let nats: TestNats;
 let store: TestDatabase;
@@ -163,23 +163,23 @@ describe('refreshing', () => {
         await tx.query('UPDATE session SET generation = generation + 1 WHERE id = $1 RETURNING id', [sessionId])
       )[0];
     };
-    const guarded = (tx: Tx, sessionId: string) => {
-      const redemption = { generation: 0, at: '', ip: null, userAgent: null, correlationId: 'none' };
-      const rotation = {
+    const guarded = async (tx: Tx, sessionId: string, accountId: string) => {
+      const { mutation, params } = rotation({
         sessionId,
+        accountId,
         presentedGeneration: 0,
         now: new Date(),
         idleSeconds: 60,
         retryKey: null,
-        redemption,
-      };
-      return rotateSession(tx, rotation);
+        redemption: { generation: 0, at: '', ip: null, userAgent: null, correlationId: 'none' },
+      });
+      return (await tx.query(mutation, params))[0];
     };
     const winners: number[] = [];
     for (const rotate of [guarded, naive]) {
-      const { tokens } = await signIn();
+      const { account, tokens } = await signIn();
       const all = Array.from({ length: 30 }, () =>
-        identity.database.transaction((tx) => rotate(tx, tokens.session_id)),
+        identity.database.transaction((tx) => rotate(tx, tokens.session_id, account.id)),
       );
       winners.push((await Promise.all(all)).filter((row) => row !== undefined).length);
     }

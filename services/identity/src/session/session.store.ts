@@ -75,6 +75,7 @@ export async function insertSession(tx: Tx, session: NewSession): Promise<boolea
 
 export interface Rotation {
   readonly sessionId: string;
+  readonly accountId: string;
   readonly presentedGeneration: number;
   readonly now: Date;
   readonly idleSeconds: number;
@@ -85,7 +86,7 @@ export interface Rotation {
 /** Redemptions that a session remembers. */
 const redemptionsMax = 8;
 
-const rotation: Prepared = {
+const rotateSql: Prepared = {
   name: 'session.rotate',
   text: `UPDATE session s SET
      generation = s.generation + 1, rotated_at = $2, retry_key = $5,
@@ -93,28 +94,28 @@ const rotation: Prepared = {
      redemptions = (CASE WHEN jsonb_array_length(s.redemptions) >= ${redemptionsMax} THEN s.redemptions - 0 ELSE s.redemptions END)
        || $6::jsonb
    FROM account a
-   WHERE s.id = $1 AND s.generation = $3 AND a.id = s.account_id AND ${isLive}
+   WHERE s.id = $1 AND s.generation = $3 AND s.account_id = $7 AND a.id = $7 AND ${isLive}
    RETURNING ${state}, true AS "isLive", false AS "isRevoked"`,
 };
 
 /**
  * Takes the session to its next generation if it is live and at the presented one: of any number of callers with the
- * same token exactly one gets a row. The absolute expiry never moves.
+ * same token exactly one gets a row, the {@link SessionState}. The absolute expiry never moves.
  */
-export async function rotateSession(
-  tx: Tx,
-  { sessionId, now, presentedGeneration, idleSeconds, retryKey, redemption }: Rotation,
-): Promise<SessionState | undefined> {
+export function rotation({
+  sessionId,
+  accountId,
+  now,
+  presentedGeneration,
+  idleSeconds,
+  retryKey,
+  redemption,
+}: Rotation): { mutation: Prepared; params: readonly unknown[] } {
   const redemptions = JSON.stringify([redemption]);
-  const [row] = await tx.query<SessionState>(rotation, [
-    sessionId,
-    now,
-    presentedGeneration,
-    idleSeconds,
-    retryKey,
-    redemptions,
-  ]);
-  return row;
+  return {
+    mutation: rotateSql,
+    params: [sessionId, now, presentedGeneration, idleSeconds, retryKey, redemptions, accountId],
+  };
 }
 
 /** The session as it stands, held until the transaction ends. */

@@ -60,7 +60,7 @@ export class TokenIssuer {
       access_token: await signAccessToken(claims, this.#keys.signer()),
       token_type: 'Bearer',
       expires_in: lifetime,
-      refresh_token: mintRefreshToken(sessionKey, sessionId, generation),
+      refresh_token: mintRefreshToken(sessionKey, { sessionId, accountId, generation }),
       refresh_expires_in: secondsBetween(now, idleExpiresAt),
       session_id: sessionId,
     };
