@@ -17,8 +17,8 @@ const program = fileURLToPath(new URL('../services/gateway/dist/main.js', import
 
 /** One more gateway process of the system, whose way to NATS can be made slow. */
 export async function startExtraGateway(system: RunningSystem): Promise<ExtraGateway> {
-  const nats = new URL(system.natsUrl('gateway'));
-  const link = await openSlowLink(Number(nats.port));
+  const { servers, nkeySeed } = system.busCredentials('gateway');
+  const link = await openSlowLink(Number(new URL(servers).port));
   const [port, metricsPort] = [await freePort(), await freePort()];
   const child = spawn(process.execPath, [program], {
     stdio: 'ignore',
@@ -26,8 +26,7 @@ export async function startExtraGateway(system: RunningSystem): Promise<ExtraGat
       PATH: process.env['PATH'],
       NODE_ENV: 'development',
       NATS_URL: `nats://127.0.0.1:${link.port}`,
-      NATS_USER: decodeURIComponent(nats.username),
-      NATS_PASSWORD: decodeURIComponent(nats.password),
+      NATS_NKEY_SEED: nkeySeed.reveal(),
       REDIS_URL: system.state.redisUrl,
       HOST: '127.0.0.1',
       PORT: String(port),

@@ -5,7 +5,6 @@ import { createBusClient, type BusClient } from '@prime-nest/kit/bus/client';
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { serviceContext } from '@prime-nest/kit/context';
 import { silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { startExtraGateway } from './extra-gateway.js';
 import { type Answer, type Call, restClient } from './rest-client.js';
@@ -23,14 +22,7 @@ beforeAll(async () => {
   ({ system, call, stop } = await startTestSystem({
     env: { IDENTITY_KEY_LEAD_SECONDS: '1', LOCKOUT_MAX_ATTEMPTS: '100000', IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '1000' },
   }));
-  const { host, username, password } = new URL(system.natsUrl('gateway'));
-  const connection = await connectBus({
-    servers: `nats://${host}`,
-    user: username,
-    password: new Secret(decodeURIComponent(password)),
-    name: 'gateway',
-    log: silentLogger(),
-  });
+  const connection = await connectBus({ ...system.busCredentials('gateway'), log: silentLogger() });
   bus = createBusClient({ connection, contracts: identityRpc, log: silentLogger() });
   disconnect = () => connection.close();
 }, 180_000);

@@ -1,7 +1,7 @@
 #!/bin/sh
-# NATS reads the passwords of its users from its environment.
+# NATS reads the public keys of its users from its environment.
 set -eu
 set -a
-. /run/prime-nest/passwords.env
+. /run/prime-nest/nkeys.env
 set +a
 exec nats-server --config /etc/nats/server.conf

@@ -28,7 +28,6 @@ keep() {
   mv "$file.part" "$file"
   made=$((made + 1))
 }
-# A letter first, then letters and digits: NATS reads a password from its environment as configuration text.
 password() { printf 'p%s' "$(openssl rand -hex 20)"; }
 same() { printf '%s' "$1"; }
 copy() { cat "$1"; }
@@ -49,26 +48,59 @@ certificate() {
 }
 certificate bus "$NATS_HOST" 2>/dev/null
 certificate database "$POSTGRES_HOST" 2>/dev/null
+certificate cache "$REDIS_HOST" 2>/dev/null
 
 keep database/superuser-password password
 keep roles/superuser-password copy database/superuser-password
 keep roles/ca.crt copy authority/ca.crt
 
 keep cache/password password
+keep cache/ca.crt copy authority/ca.crt
 keep cache/redis.conf same "requirepass $(cat cache/password)
 "
-keep gateway/redis-url same "redis://:$(cat cache/password)@$REDIS_HOST:6379"
-keep gateway/redis.env same "REDIS_URL=$(cat gateway/redis-url)
-"
+keep gateway/redis-url same "rediss://:$(cat cache/password)@$REDIS_HOST:6379"
 
+# An nkey is an ed25519 key as NATS writes it: a kind, 32 bytes and their CRC-16 (XMODEM), in base32. nkey HEX KIND+BYTES.
+nkey() {
+  printf '%s\n' "$1" | awk '{
+    for (i = 1; i <= length($0); i++) {
+      digit = index("0123456789abcdef", substr($0, i, 1)) - 1
+      for (weight = 8; weight >= 1; weight /= 2) { bit[n++] = digit >= weight; if (digit >= weight) digit -= weight }
+    }
+    for (k = 0; k < n; k++) {
+      carry = (crc[0] + 0) != bit[k]
+      for (i = 0; i < 15; i++) crc[i] = crc[i + 1] + 0
+      crc[15] = 0
+      if (carry) { crc[3] = !crc[3]; crc[10] = !crc[10]; crc[15] = !crc[15] }
+    }
+    for (i = 8; i < 16; i++) bit[n++] = crc[i] + 0
+    for (i = 0; i < 8; i++) bit[n++] = crc[i] + 0
+    while (n % 5) bit[n++] = 0
+    for (k = 0; k < n; k += 5)
+      printf "%s", substr("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16 * bit[k] + 8 * bit[k + 1] + 4 * bit[k + 2] + 2 * bit[k + 3] + bit[k + 4] + 1, 1)
+  }'
+}
+# The key at the end of a DER structure, in hexadecimal.
+key_bytes() { tail -c 32 | od -An -v -tx1 | tr -d ' \n'; }
+
+# Each user of the bus has a seed (SU...), which never leaves it; the server knows the public halves (U...) alone.
 for user in gateway identity rbac audit provisioner; do
-  keep "$user/nats-password" password
+  if [ ! -s "$user/nkey-seed" ]; then
+    mkdir -p "$user"
+    openssl genpkey -algorithm ed25519 -outform DER -out "$user/new.der"
+    rm -f "$user/nkey"
+    keep "$user/nkey" nkey "a0$(openssl pkey -inform DER -in "$user/new.der" -pubout -outform DER | key_bytes)"
+    keep "$user/nkey-seed" nkey "9500$(key_bytes <"$user/new.der")"
+    rm "$user/new.der"
+  fi
   keep "$user/ca.crt" copy authority/ca.crt
 done
-# The server reads all of them, from its environment.
-keep bus/passwords.env sh -c 'for user in gateway identity rbac audit provisioner; do
-  echo "NATS_$(echo $user | tr a-z A-Z)_PASSWORD=$(cat $user/nats-password)"
-done'
+# The server reads them from its environment.
+mkdir -p bus
+for user in gateway identity rbac audit provisioner; do
+  echo "NATS_$(echo $user | tr a-z A-Z)_NKEY=$(cat "$user/nkey")"
+done >bus/nkeys.env.part
+cmp -s bus/nkeys.env.part bus/nkeys.env && rm bus/nkeys.env.part || mv bus/nkeys.env.part bus/nkeys.env
 
 for service in identity rbac audit; do
   keep "roles/$service-password" password

@@ -117,7 +117,7 @@ async function checkSystem(system) {
       'roles',
     ];
     const mounts = volumes.flatMap((name) => ['-v', `${system.project}_secrets-${name}:/s/${name}:ro`]);
-    const list = `cd /s; for f in */*; do case $f in *.crt|*/public-key|*/email|*.conf|*.env) ;; *) tr -d '\\n' <$f | tail -c 60; echo;; esac; done`;
+    const list = `cd /s; for f in */*; do case $f in *.crt|*/public-key|*/nkey|*/email|*.conf|*.env) ;; *) tr -d '\\n' <$f | tail -c 60; echo;; esac; done`;
     const secrets = system.docker(
       'run',
       '--rm',

@@ -4,7 +4,7 @@
  * `--write` renders the committed manifests anew. The policy of what is rendered is checked by tests/deploy.
  * Ends with `N passed, N failed`; without helm or the schemas it says so in one line and exits 0.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { chart, kubeVersions, manifests, template, valuesOf, variants } from './render.mjs';
@@ -19,6 +19,11 @@ const copies = {
   'nats.conf': 'deploy/nats/nats.conf',
   ...Object.fromEntries(
     ['roles.sh', 'nats-server.conf', 'nats.sh', 'pg_hba.conf'].map((file) => [file, `deploy/compose/${file}`]),
+  ),
+  ...Object.fromEntries(
+    readdirSync(path.join(root, 'deploy/observability/alerts'))
+      .filter((file) => file.endsWith('.yaml'))
+      .map((file) => [`alerts/${file}`, `deploy/observability/alerts/${file}`]),
   ),
 };
 const refused = [
@@ -48,6 +53,8 @@ async function check(name, run) {
 }
 
 function sync() {
+  rmSync(path.join(chart, 'files'), { recursive: true, force: true });
+  mkdirSync(path.join(chart, 'files/alerts'), { recursive: true });
   for (const [file, source] of Object.entries(copies))
     writeFileSync(path.join(chart, 'files', file), readFileSync(path.join(root, source)));
 }
@@ -72,10 +79,10 @@ function differing(variant, kubeVersion) {
 async function checkAll() {
   await check('the files of the chart are those of the repository', () =>
     Object.entries(copies)
-      .filter(
-        ([file, from]) =>
-          readFileSync(path.join(chart, 'files', file), 'utf8') !== readFileSync(path.join(root, from), 'utf8'),
-      )
+      .filter(([file, from]) => {
+        const copy = path.join(chart, 'files', file);
+        return !existsSync(copy) || readFileSync(copy, 'utf8') !== readFileSync(path.join(root, from), 'utf8');
+      })
       .map(([file, from]) => `chart/files/${file} differs from ${from}: npm run deploy:render`),
   );
   const objects = [];

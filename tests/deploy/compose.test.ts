@@ -89,7 +89,7 @@ describe('the review finds (controls)', () => {
     ['capabilities', (one) => (one['cap_drop'] = []), 'keeps capabilities'],
     ['escalation', (one) => (one['security_opt'] = []), 'gain privileges'],
     ['no limit', (one) => delete one['mem_limit'], 'memory limit'],
-    ['a secret in the environment', (one) => (one['environment'] = { NATS_PASSWORD: 'x' }), 'NATS_PASSWORD'],
+    ['a secret in the environment', (one) => (one['environment'] = { NATS_NKEY_SEED: 'x' }), 'NATS_NKEY_SEED'],
     ['a newer key', (_one, all) => (all['name'] = 'prime-nest'), 'older compose'],
   ])('%s', (_name, change, problem) => {
     expect(weakened(change)).toContain(problem);

@@ -51,7 +51,7 @@ function serviceProblems(service: Json): string[] {
     ...(at(service, 'logging') === undefined ? ['logs without an end'] : []),
     ...(isServer && /:latest$|^[^:]+$/.test(text(at(service, 'image'))) ? ['runs a moving image'] : []),
     ...entries(at(service, 'environment'))
-      .filter(([key]) => /(PASSWORD|KEY|SECRET|_DB_URL|MIGRATION_URL)$/.test(key))
+      .filter(([key]) => /(PASSWORD|KEY|SEED|SECRET|_DB_URL|REDIS_URL|MIGRATION_URL)$/.test(key))
       .map(([key]) => `has the secret ${key} in its environment`),
   ];
 }

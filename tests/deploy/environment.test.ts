@@ -3,6 +3,7 @@ import { readAuditConfig, readStorageConfig } from '@prime-nest/audit/config';
 import { readGatewayConfig } from '@prime-nest/gateway/config';
 import { readIdentityConfig, readIdentityStorageConfig } from '@prime-nest/identity/config';
 import { readRbacConfig, readRbacStorageConfig } from '@prime-nest/rbac/config';
+import { nkeys } from '@nats-io/transport-node';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -25,7 +26,8 @@ beforeAll(() => {
   const ed25519 = generateKeyPairSync('ed25519', pem as never) as unknown as Env;
   const url = 'postgres://role:test-only@postgres:5432/prime_nest';
   const secrets: Env = {
-    'nats-password': 'test-only',
+    'nkey-seed': new TextDecoder().decode(nkeys.createUser().getSeed()),
+    'redis-url': 'rediss://:test-only@redis:6379',
     'ca.crt': 'test-only',
     'db-url': url,
     'db-migration-url': url,
@@ -70,7 +72,7 @@ function clusterEnv(all: readonly Manifest[], { containers }: Workload): Env {
   );
   const own = list(at(container, 'env')).map((variable): [string, Json] => [
     text(at(variable, 'name')),
-    at(variable, 'value') ?? 'redis://:test-only@redis:6379',
+    at(variable, 'value') ?? '',
   ]);
   return here(Object.fromEntries([...plain, ...own].map(([name, value]) => [name, text(value)])));
 }
@@ -99,8 +101,7 @@ describe('what the compose file gives', () => {
     const env = Object.fromEntries(
       entries(at(service, 'environment')).map(([key, value]) => [key, String(value as string)]),
     );
-    // The gateway reads it from a file of its own.
-    const config = readers[name]?.(here(name === 'gateway' ? { ...env, REDIS_URL: 'redis://redis:6379' } : env));
+    const config = readers[name]?.(here(env));
     expect(config).toMatchObject({ NODE_ENV: 'production' });
   });
 });

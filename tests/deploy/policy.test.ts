@@ -106,7 +106,7 @@ const weakenings: [string, (all: Manifest[]) => void, string][] = [
   ['no tag', (all) => put(container(all), 'image', 'registry:5000/prime-nest/rbac'), 'moving image'],
   [
     'a password in sight',
-    (all) => list(container(all)['env']).push({ name: 'NATS_PASSWORD', value: 'correct-horse-battery' }),
+    (all) => list(container(all)['env']).push({ name: 'NATS_NKEY_SEED', value: 'correct-horse-battery' }),
     'plain sight',
   ],
   [

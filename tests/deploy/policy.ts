@@ -23,7 +23,7 @@ const containers: Rule = ({ containers }) =>
     const image = text(at(container, 'image'));
     const secretValues = list(at(container, 'env')).filter(
       (variable) =>
-        /PASSWORD$|_KEY$|SECRET$|_URL$/.test(text(at(variable, 'name'))) &&
+        /PASSWORD$|_KEY$|_SEED$|SECRET$|_URL$/.test(text(at(variable, 'name'))) &&
         /:\/\/[^/]*:[^/]*@|BEGIN|^[^/:]{12,}$/.test(text(at(variable, 'value'))),
     );
     return [

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { nkeys } from '@nats-io/transport-node';
+import { busUsers } from '@prime-nest/contracts/bus';
 import { X509Certificate, createPublicKey, createPrivateKey } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -41,18 +43,36 @@ describe('the secrets of an installation', () => {
   test('are all different, and long', () => {
     const passwords = files().filter((file) => /password$/.test(file) && !file.startsWith('roles/superuser'));
     const values = passwords.map(read);
-    expect(values.length).toBeGreaterThanOrEqual(13);
+    expect(values.length).toBeGreaterThanOrEqual(9);
     expect(new Set(values).size).toBe(values.length);
     expect(values.every((value) => value.length >= 24)).toBe(true);
   });
 
-  test('NATS can read its passwords from its environment, and each is its user’s', () => {
-    const lines = read('bus/passwords.env').trim().split('\n');
-    expect(lines).toHaveLength(5);
-    for (const line of lines) {
-      const [, user = '', password] = /^NATS_([A-Z]+)_PASSWORD=([a-z][a-z0-9]+)$/.exec(line) ?? [];
-      expect(read(`${user.toLowerCase()}/nats-password`)).toBe(password);
-    }
+  const busKeys = (): Record<string, string> =>
+    Object.fromEntries(
+      [...read('bus/nkeys.env').matchAll(/^NATS_([A-Z]+)_NKEY=(U[A-Z2-7]{55})$/gm)].map(([, user = '', key = '']) => [
+        user.toLowerCase(),
+        key,
+      ]),
+    );
+  const publicHalf = (user: string): string =>
+    nkeys.fromSeed(readFileSync(path.join(folder, user, 'nkey-seed'))).getPublicKey();
+
+  test('the bus knows the public half of each user’s key, and no private one', () => {
+    const known = busKeys();
+    expect(Object.keys(known).sort()).toEqual([...busUsers].sort());
+    for (const [user, key] of Object.entries(known)) expect(publicHalf(user)).toBe(key);
+    const ofTheServer = files().filter((file) => file.startsWith('bus/'));
+    expect(ofTheServer.map(read).filter((content) => /SU[A-Z2-7]{56}/.test(content))).toEqual([]);
+  });
+
+  test('a user whose seed is taken away gets another pair, and the others keep theirs', () => {
+    const before = busKeys();
+    rmSync(path.join(folder, 'rbac/nkey-seed'));
+    script('generate.sh');
+    const after = busKeys();
+    expect(publicHalf('rbac')).toBe(after['rbac']);
+    expect(Object.keys(before).filter((user) => before[user] !== after[user])).toEqual(['rbac']);
   });
 
   test('certificates name their hosts and come from the authority, whose key no reader holds', () => {
@@ -83,7 +103,7 @@ function wanted(pod: Json, containers: readonly Json[]): [string, string][] {
     return name === ''
       ? []
       : paths
-          .filter((one) => /^[a-z-]+(\.crt)?$/.test(one) && /key|password|url|crt/.test(one))
+          .filter((one) => /^[a-z-]+(\.crt)?$/.test(one) && /key|seed|password|url|crt/.test(one))
           .map((one): [string, string] => [name, one]);
   });
   const items = list(at(pod, 'volumes')).flatMap((volume) =>

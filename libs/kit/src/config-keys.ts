@@ -1,3 +1,4 @@
+import { nkeys } from '@nats-io/transport-node';
 import Joi from 'joi';
 import type { Secret } from './secret.js';
 
@@ -50,8 +51,8 @@ export const baseKeys = {
 
 export interface NatsEnv {
   readonly NATS_URL: string;
-  readonly NATS_USER?: string;
-  readonly NATS_PASSWORD?: Secret;
+  readonly NATS_NKEY_SEED?: Secret;
+  readonly NATS_ALLOW_PLAINTEXT?: boolean;
   readonly NATS_TLS_CA_FILE?: string;
   readonly NATS_TLS_CERT_FILE?: string;
   readonly NATS_TLS_KEY_FILE?: string;
@@ -59,30 +60,66 @@ export interface NatsEnv {
 
 const inProduction = { is: 'production', then: Joi.required() } as const;
 
+/**
+ * A rule of production that only the variable `exception`, set to true, takes back: a connection without TLS has to be
+ * asked for by name. `exception` has to stand before what depends on it.
+ */
+export function inProductionUnless(exception: string, rule: Joi.Schema) {
+  return { is: 'production', then: Joi.any().when(exception, { is: true, otherwise: rule }) } as const;
+}
+
+/** The exception itself. `what` is the server that is then spoken to in the clear. */
+export function plaintextKey(what: string): Joi.BooleanSchema {
+  return Joi.boolean()
+    .default(false)
+    .description(`Lets production speak to ${what} without TLS: for a link that something else encrypts.`);
+}
+
 export const natsKeys = {
+  NATS_ALLOW_PLAINTEXT: plaintextKey('NATS'),
   NATS_URL: Joi.string()
     .pattern(/^((nats|tls):\/\/[^\s,]+)(,(nats|tls):\/\/[^\s,]+)*$/)
     .required()
+    .when(
+      'NODE_ENV',
+      inProductionUnless(
+        'NATS_ALLOW_PLAINTEXT',
+        Joi.string().pattern(/^tls:\/\/[^\s,]+(,tls:\/\/[^\s,]+)*$/, 'tls:// only, unless NATS_ALLOW_PLAINTEXT is set'),
+      ),
+    )
     .description('NATS servers: one `nats://` or `tls://` address, or several with commas.'),
-  NATS_USER: Joi.string().when('NODE_ENV', inProduction).description("The service's own NATS user."),
-  NATS_PASSWORD: Joi.string()
+  NATS_NKEY_SEED: Joi.string()
+    .custom((seed: string, tools) => (isUserSeed(seed) ? seed : tools.error('any.custom')))
     .when('NODE_ENV', inProduction)
     .meta({ secret: true })
-    .description('Password of NATS_USER.'),
-  NATS_TLS_CA_FILE: Joi.string()
-    .when('NODE_ENV', inProduction)
-    .description('PEM file of the authority that signed the certificate of NATS; switches TLS on.'),
+    .description("Seed (`SU…`) of the service's own nkey; NATS knows the public half."),
+  NATS_TLS_CA_FILE: Joi.string().description(
+    'PEM file of the authority that signed the certificate of NATS, if no public one did; switches TLS on.',
+  ),
   NATS_TLS_CERT_FILE: Joi.string().description('PEM file of a client certificate for NATS, if it asks for one.'),
   NATS_TLS_KEY_FILE: Joi.string().description('PEM file of the key of NATS_TLS_CERT_FILE.'),
 };
+
+function isUserSeed(seed: string): boolean {
+  try {
+    return nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey().startsWith('U');
+  } catch {
+    return false;
+  }
+}
 
 export type DatabaseEnv<P extends string> = { readonly [K in `${P}_DB_URL`]: Secret } & {
   readonly [K in `${P}_DB_MIGRATION_URL`]?: Secret;
 } & { readonly [K in `${P}_DB_MIGRATE_ON_START`]: boolean } & {
   readonly DB_SSL: boolean;
+  readonly DB_ALLOW_PLAINTEXT: boolean;
   readonly DB_SSL_CA_FILE?: string;
   readonly DB_POOL_MAX: number;
 };
+
+const databaseRule = Object.fromEntries(
+  ['any.only', 'any.required'].map((code) => [code, '{{#label}} has to be on, unless DB_ALLOW_PLAINTEXT is']),
+);
 
 /** Keys of a service's own database; `prefix` in capitals without the underscore, such as `BILLING`. */
 export function databaseKeys<P extends string>(prefix: P) {
@@ -95,9 +132,10 @@ export function databaseKeys<P extends string>(prefix: P) {
       'The same database with the owner of the schema; only migrations use it.',
     ),
     [`${prefix}_DB_MIGRATE_ON_START`]: Joi.boolean().default(false).description('Applies migrations before serving.'),
+    DB_ALLOW_PLAINTEXT: plaintextKey('PostgreSQL'),
     DB_SSL: Joi.boolean()
       .default(false)
-      .when('NODE_ENV', { is: 'production', then: Joi.valid(true).required() })
+      .when('NODE_ENV', inProductionUnless('DB_ALLOW_PLAINTEXT', Joi.valid(true).required().messages(databaseRule)))
       .description('TLS to PostgreSQL, with verification of its certificate.'),
     DB_SSL_CA_FILE: Joi.string().description('PEM file of the authority that signed the certificate of PostgreSQL.'),
     DB_POOL_MAX: Joi.number().integer().min(2).max(200).default(10).description('Most connections one process opens.'),

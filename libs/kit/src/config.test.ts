@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { nkeys } from '@nats-io/transport-node';
 import Joi from 'joi';
 import { baseKeys, databaseKeys, natsKeys } from './config-keys.js';
 import { ConfigError, describeEnv, loadConfig } from './config.js';
@@ -82,8 +83,8 @@ describe('a configuration', () => {
     expect(problemsOf({ ...good, BILLING_DB_ULR: 'x' })).toEqual([
       'BILLING_DB_ULR is not a known variable: did you mean BILLING_DB_URL?',
     ]);
-    expect(problemsOf({ ...good, NATS_PASWORD: 'x' })).toEqual([
-      'NATS_PASWORD is not a known variable: did you mean NATS_PASSWORD?',
+    expect(problemsOf({ ...good, NATS_NKEY_SED: 'x' })).toEqual([
+      'NATS_NKEY_SED is not a known variable: did you mean NATS_NKEY_SEED?',
     ]);
   });
 
@@ -116,7 +117,33 @@ describe('a configuration', () => {
       { ...good, NODE_ENV: 'production' },
     ]) {
       const names = problemsOf(env).map((problem) => problem.split(' ')[0]);
-      expect(names).toEqual(expect.arrayContaining(['NATS_USER', 'NATS_PASSWORD', 'NATS_TLS_CA_FILE', 'DB_SSL']));
+      expect(names.sort()).toEqual(['DB_SSL', 'NATS_NKEY_SEED', 'NATS_URL']);
+    }
+  });
+
+  test('in production speaks in the clear only where a variable says so by name', () => {
+    const seed = new TextDecoder().decode(nkeys.createUser().getSeed());
+    const production = { ...good, NODE_ENV: 'production', NATS_NKEY_SEED: seed };
+    expect([...problemsOf(production)].sort()).toEqual([
+      'DB_SSL has to be on, unless DB_ALLOW_PLAINTEXT is',
+      'NATS_URL does not have the required format (tls:// only, unless NATS_ALLOW_PLAINTEXT is set)',
+    ]);
+    const mixed = 'tls://one:4222,nats://two:4222';
+    expect(problemsOf({ ...production, NATS_URL: mixed, DB_SSL: 'true' })).toHaveLength(1);
+    expect(problemsOf({ ...production, NATS_URL: 'tls://nats:4222', DB_SSL: 'true' })).toEqual([]);
+    const allowed = { NATS_ALLOW_PLAINTEXT: 'true', DB_ALLOW_PLAINTEXT: 'true' };
+    expect(load({ ...production, ...allowed })).toMatchObject({ NATS_URL: good.NATS_URL, DB_SSL: false });
+  });
+
+  test('takes the seed of a user as credential of the bus, not a public key, another kind of seed or a slip', () => {
+    const pair = nkeys.createUser();
+    const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+    const seed = text(pair.getSeed());
+    expect(problemsOf({ ...good, NATS_NKEY_SEED: seed })).toEqual([]);
+    const wrong = [pair.getPublicKey(), text(nkeys.createAccount().getSeed()), `${seed.slice(0, -1)}!`, seed.slice(1)];
+    for (const NATS_NKEY_SEED of wrong) {
+      const problems = problemsOf({ ...good, NATS_NKEY_SEED });
+      expect(problems).toEqual(['NATS_NKEY_SEED is not acceptable']);
     }
   });
 

@@ -1,24 +1,25 @@
 import type { BusUser } from '@prime-nest/contracts/bus';
-import { busPasswords, natsConfig } from '@prime-nest/devstack/nats-config';
+import { natsConfig } from '@prime-nest/devstack/nats-config';
+import { busCredentials, newBusSeeds, publicKeys } from '@prime-nest/devstack/nats-keys';
+import type { BusCredentials } from '@prime-nest/devstack/nats-keys';
 import { startNats } from '@prime-nest/devstack/provider-nats';
 import { provisionStreams } from '@prime-nest/devstack/provision';
+import { busAuthenticator } from '@prime-nest/kit/bus/connection';
+import type { ConnectionOptions } from '@nats-io/transport-node';
 import { containerNats, usesContainers } from './containers.js';
-import { randomBytes } from 'node:crypto';
 import { controllable } from './controllable.js';
 import type { TestServer } from './controllable.js';
 import { runFolder } from './test-run.js';
 
-export interface BusCredentials {
-  readonly user: BusUser;
-  readonly password: string;
-}
-
 export interface TestNats extends TestServer {
   /** The server's address without credentials. */
   readonly servers: string;
+  /** For `connectBus`: name, servers and nkey of a user. */
   credentials(user: BusUser): BusCredentials;
-  /** The address with a user's credentials in it. */
-  url(user: BusUser): string;
+  /** The seed itself, for the environment of a service. */
+  seed(user: BusUser): string;
+  /** The same for a plain NATS client. */
+  plain(user: BusUser): ConnectionOptions;
 }
 
 export interface TestNatsOptions {
@@ -31,20 +32,26 @@ export async function startTestNats({ streams = true }: TestNatsOptions = {}): P
   const dataDir = await runFolder('nats');
   // Of this server alone: a client of another test that goes on reconnecting to a port must not get into whatever
   // server listens there next.
-  const run = randomBytes(8).toString('hex');
-  const passwords = busPasswords((user) => `test-${run}-${user}`);
+  const seeds = newBusSeeds();
+  const users = publicKeys(seeds);
   const env = { ...process.env, NATS_URL: undefined };
   const server = await controllable(async (port) =>
     (await usesContainers())
-      ? containerNats({ port, dataDir }, passwords)
-      : startNats({ dataDir, port, env, configText: (place) => natsConfig({ ...place, users: passwords }) }),
+      ? containerNats({ port, dataDir }, users)
+      : startNats({ dataDir, port, env, configText: (place) => natsConfig({ ...place, users }) }),
   );
   const servers = `nats://127.0.0.1:${server.port}`;
-  if (streams) await provisionStreams({ servers, user: 'provisioner', password: passwords.provisioner });
+  const credentials = (user: BusUser): BusCredentials => busCredentials(user, servers, seeds);
+  if (streams) await provisionStreams(credentials('provisioner'));
   return {
     ...server,
     servers,
-    credentials: (user) => ({ user, password: passwords[user] }),
-    url: (user) => `nats://${user}:${passwords[user]}@127.0.0.1:${server.port}`,
+    credentials,
+    seed: (user) => seeds[user],
+    plain: (user) => ({
+      servers,
+      authenticator: busAuthenticator(credentials(user).nkeySeed),
+      inboxPrefix: `_INBOX.${user}`,
+    }),
   };
 }

@@ -47,10 +47,8 @@ describe('createTestDatabase', () => {
 
 describe('startTestNats', () => {
   let nats: TestNats;
-  const open = (user: Parameters<TestNats['credentials']>[0]): Promise<NatsConnection> => {
-    const { password } = nats.credentials(user);
-    return connect({ servers: nats.servers, user, pass: password, inboxPrefix: `_INBOX.${user}`, timeout: 2000 });
-  };
+  const open = (user: Parameters<TestNats['plain']>[0]): Promise<NatsConnection> =>
+    connect({ ...nats.plain(user), timeout: 2000 });
   beforeAll(async () => void (nats = await startTestNats()));
   afterAll(() => nats.stop());
 

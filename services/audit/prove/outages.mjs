@@ -256,11 +256,8 @@ function judge(entries, { answered, effects }) {
 }
 
 async function provision() {
-  const url = new URL(system.natsUrl('provisioner'));
-  const { username: user, password } = url;
-  url.username = url.password = '';
   await eventually('streams', 30_000, async () => {
-    await provisionStreams({ servers: url.href, user, password });
+    await provisionStreams(system.busCredentials('provisioner'));
     return true;
   });
 }

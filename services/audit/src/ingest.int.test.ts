@@ -8,7 +8,6 @@ import { systemClock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { createLogger, silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import type { TestNats } from '@prime-nest/testkit/nats';
@@ -57,8 +56,7 @@ let epoch: string;
 let firstIndex: number;
 
 function connectAs(user: 'rbac' | 'audit'): Promise<NatsConnection> {
-  const { password } = nats.credentials(user);
-  return connectBus({ servers: nats.servers, user, password: new Secret(password), name: user, log: silentLogger() });
+  return connectBus({ ...nats.credentials(user), log: silentLogger() });
 }
 
 /** An audit process: its own connections, its own lock. */

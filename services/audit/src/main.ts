@@ -1,5 +1,5 @@
 import { auditRpc } from '@prime-nest/contracts/audit';
-import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
@@ -59,10 +59,7 @@ runService({
     });
     life.onStop('database', () => database.close());
     const connection = await connectBus({
-      servers: config.NATS_URL,
-      user: config.NATS_USER,
-      password: config.NATS_PASSWORD,
-      tls: busTls(config),
+      ...busTarget(config),
       name: service,
       log,
     });

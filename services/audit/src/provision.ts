@@ -1,4 +1,4 @@
-import { busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { provisionStreams } from '@prime-nest/kit/bus/streams';
 import { ConfigError, loadConfig } from '@prime-nest/kit/config';
 import { baseKeys, natsKeys } from '@prime-nest/kit/config-keys';
@@ -7,13 +7,13 @@ import { exitCode } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import Joi from 'joi';
 
+/** The only user of the bus that may make streams. */
 const user = 'provisioner';
 const firstConnectionMs = 120_000;
 
 const schema = Joi.object({
   ...baseKeys,
   ...natsKeys,
-  NATS_USER: Joi.string().valid(user).default(user).description('The only NATS user that may make streams.'),
   NATS_STREAM_REPLICAS: Joi.number()
     .valid(1, 3, 5)
     .default(1)
@@ -33,10 +33,7 @@ try {
   });
   const log = createLogger({ service: user, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
   const connection = await connectBus({
-    servers: config.NATS_URL,
-    user,
-    password: config.NATS_PASSWORD,
-    tls: busTls(config),
+    ...busTarget(config),
     name: user,
     log,
     signal: AbortSignal.timeout(firstConnectionMs),

@@ -43,10 +43,8 @@ const tokens = Array.from({ length: connections }, newToken);
 
 const children = [];
 const [nats, redis] = await Promise.all([startTestNats({ streams: false }), startTestRedis()]);
-const passwords = Object.fromEntries(
-  ['gateway', 'identity', 'rbac'].map((user) => [user, nats.credentials(user).password]),
-);
-const bus = JSON.stringify({ servers: nats.servers, passwords });
+const seeds = Object.fromEntries(['gateway', 'identity', 'rbac'].map((user) => [user, nats.seed(user)]));
+const bus = JSON.stringify({ servers: nats.servers, seeds });
 try {
   await start('peers', [bus, JSON.stringify({ kty: 'RSA', kid, use: 'sig', alg: 'RS256', n, e })]);
   const traced = (ratio) => ({

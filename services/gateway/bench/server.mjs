@@ -58,11 +58,11 @@ async function nest() {
 
 /** `bus` is where NATS is and who may enter, as JSON. */
 async function connection(user, bus) {
-  const { servers, passwords } = JSON.parse(bus);
+  const { servers, seeds } = JSON.parse(bus);
   const { connectBus } = await import('@prime-nest/kit/bus/connection');
   const { Secret } = await import('@prime-nest/kit/secret');
   const { silentLogger } = await import('@prime-nest/kit/log');
-  return connectBus({ servers, user, password: new Secret(passwords[user]), name: user, log: silentLogger() });
+  return connectBus({ servers, nkeySeed: new Secret(seeds[user]), name: user, log: silentLogger() });
 }
 
 /** Answers decisions as rbac does, from memory; identity's keys and revocations with them. */
@@ -99,8 +99,6 @@ async function gateway(bus, redisUrl) {
   const config = readGatewayConfig({
     NODE_ENV: 'development',
     NATS_URL: JSON.parse(bus).servers,
-    NATS_USER: 'gateway',
-    NATS_PASSWORD: 'given to the connection',
     RATE_LIMIT_ANONYMOUS_MAX: '1000000',
     RATE_LIMIT_PRINCIPAL_MAX: '10000000',
     REDIS_URL: redisUrl,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { nkeys } from '@nats-io/transport-node';
 import { ConfigError } from '@prime-nest/kit/config';
 import { readGatewayConfig } from './config.js';
 
@@ -7,9 +8,8 @@ const production = {
   ...development,
   NODE_ENV: 'production',
   NATS_URL: 'tls://nats:4222',
-  NATS_USER: 'gateway',
-  NATS_PASSWORD: 'not-a-real-one',
-  NATS_TLS_CA_FILE: '/ca.pem',
+  NATS_NKEY_SEED: new TextDecoder().decode(nkeys.createUser().getSeed()),
+  REDIS_URL: 'rediss://redis:6379',
   ALLOWED_ORIGINS: 'https://app.example.com, https://admin.example.com:8443',
 };
 
@@ -53,17 +53,19 @@ describe('the configuration', () => {
     expect(found.join()).not.toContain('example.com');
   });
 
+  test('of production speaks to Redis in the clear only where a variable says so by name', () => {
+    const REDIS_URL = 'redis://:secret@redis:6379';
+    expect(problems({ ...production, REDIS_URL })).toEqual([
+      'REDIS_URL does not have the required format (rediss:// only, unless REDIS_ALLOW_PLAINTEXT is set)',
+    ]);
+    const config = readGatewayConfig({ ...production, REDIS_URL, REDIS_ALLOW_PLAINTEXT: 'true' });
+    expect(config.REDIS_URL.reveal()).toBe(REDIS_URL);
+    expect(JSON.stringify(config)).not.toContain('secret@');
+  });
+
   test('lists every problem at once, with names and without values', () => {
     const found = problems({ NODE_ENV: 'production', PORT: '99999', RATE_LIMIT_ANONIMOUS_MAX: '5' }).join('\n');
-    for (const name of [
-      'NATS_URL',
-      'NATS_USER',
-      'NATS_PASSWORD',
-      'NATS_TLS_CA_FILE',
-      'REDIS_URL',
-      'ALLOWED_ORIGINS',
-      'PORT',
-    ]) {
+    for (const name of ['NATS_URL', 'NATS_NKEY_SEED', 'REDIS_URL', 'ALLOWED_ORIGINS', 'PORT']) {
       expect(found).toContain(name);
     }
     expect(found).toContain('did you mean RATE_LIMIT_ANONYMOUS_MAX');

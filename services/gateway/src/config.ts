@@ -1,7 +1,8 @@
-import { baseKeys, natsKeys } from '@prime-nest/kit/config-keys';
+import { baseKeys, inProductionUnless, natsKeys, plaintextKey } from '@prime-nest/kit/config-keys';
 import type { BaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
 import { loadConfig } from '@prime-nest/kit/config';
 import type { Environment } from '@prime-nest/kit/config';
+import type { Secret } from '@prime-nest/kit/secret';
 import Joi from 'joi';
 import { parseOverrides } from './limits/quota.js';
 import type { RouteOverrides } from './limits/quota.js';
@@ -14,7 +15,10 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly HOST: string;
   readonly API_PREFIX: string;
   readonly ALLOWED_ORIGINS: readonly string[];
-  readonly REDIS_URL: string;
+  readonly REDIS_URL: Secret;
+  readonly REDIS_SENTINEL_NAME?: string;
+  readonly REDIS_ALLOW_PLAINTEXT: boolean;
+  readonly REDIS_TLS_CA_FILE?: string;
   readonly RATE_LIMIT_ANONYMOUS_MAX: number;
   readonly RATE_LIMIT_PRINCIPAL_MAX: number;
   readonly RATE_LIMIT_WINDOW_SECONDS: number;
@@ -79,10 +83,25 @@ export const gatewayEnv = Joi.object({
       .pattern(/^https:\/\/[^\s,]+(\s*,\s*https:\/\/[^\s,]+)*$/),
     otherwise: Joi.string().optional(),
   }),
+  REDIS_ALLOW_PLAINTEXT: plaintextKey('Redis'),
   REDIS_URL: Joi.string()
     .pattern(/^rediss?:\/\/\S+$/)
     .required()
-    .description('Redis, where the gateways share their rate limits.'),
+    .when(
+      'NODE_ENV',
+      inProductionUnless(
+        'REDIS_ALLOW_PLAINTEXT',
+        Joi.string().pattern(/^rediss:/, 'rediss:// only, unless REDIS_ALLOW_PLAINTEXT is set'),
+      ),
+    )
+    .meta({ secret: true })
+    .description('Redis, where the gateways share their rate limits; `rediss://` speaks TLS.'),
+  REDIS_SENTINEL_NAME: Joi.string()
+    .pattern(/^[\w.-]+$/)
+    .description('Name of the primary, when the addresses in REDIS_URL (with commas) are those of Sentinels.'),
+  REDIS_TLS_CA_FILE: Joi.string().description(
+    'PEM file of the authority that signed the certificate of Redis, if no public one did.',
+  ),
   RATE_LIMIT_ANONYMOUS_MAX: Joi.number()
     .integer()
     .min(1)

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { startHealth } from '@prime-nest/kit/health';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
@@ -18,10 +18,7 @@ runService({
     life.configure({ log, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS });
 
     const connection = await connectBus({
-      servers: config.NATS_URL,
-      user: config.NATS_USER,
-      password: config.NATS_PASSWORD,
-      tls: busTls(config),
+      ...busTarget(config),
       name: service,
       log,
     });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { rpc } from '@prime-nest/contracts/subjects';
 import { revocationLeaseMs } from '@prime-nest/contracts/identity';
 import { createBusClient } from '@prime-nest/kit/bus/client';
@@ -18,6 +19,7 @@ import type { GatewayConfig } from './config.js';
 import { withCircuits } from './calls.js';
 import { GatewayChecks } from './health-checks.js';
 import { RateLimit } from './limits/rate-limit.guard.js';
+import { redisOptions } from './limits/redis-options.js';
 import { revocationsAge } from './telemetry.js';
 
 /** Access tokens live minutes; one that claims more than a day was not made under our policy. */
@@ -30,6 +32,8 @@ export interface PartsOptions {
     | 'TOKEN_ISSUER'
     | 'TOKEN_AUDIENCE'
     | 'REDIS_URL'
+    | 'REDIS_SENTINEL_NAME'
+    | 'REDIS_TLS_CA_FILE'
     | 'RATE_LIMIT_ANONYMOUS_MAX'
     | 'RATE_LIMIT_PRINCIPAL_MAX'
     | 'RATE_LIMIT_WINDOW_SECONDS'
@@ -59,7 +63,11 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
   const keyFeed = new KeyFeed({ connection, calls, keys, clock, log });
   const revocationFeed = new RevocationFeed({ connection, calls, revocations, lease, clock, clocks, log });
   const limit = new RateLimit({
-    redisUrl: config.REDIS_URL,
+    redis: redisOptions({
+      url: config.REDIS_URL.reveal(),
+      sentinelName: config.REDIS_SENTINEL_NAME,
+      ca: config.REDIS_TLS_CA_FILE === undefined ? undefined : readFileSync(config.REDIS_TLS_CA_FILE, 'utf8'),
+    }),
     max: { address: config.RATE_LIMIT_ANONYMOUS_MAX, principal: config.RATE_LIMIT_PRINCIPAL_MAX },
     windowSeconds: config.RATE_LIMIT_WINDOW_SECONDS,
     overrides: config.RATE_LIMIT_ROUTES,

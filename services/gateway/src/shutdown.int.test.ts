@@ -28,15 +28,13 @@ interface Started {
 }
 
 function start(env: Record<string, string>): Started {
-  const { user, password } = servers.nats.credentials('gateway');
   const child = spawn(process.execPath, [program], {
     env: {
       NODE_ENV: 'development',
       HOST: '127.0.0.1',
       PORT: '0',
       NATS_URL: servers.nats.servers,
-      NATS_USER: user,
-      NATS_PASSWORD: password,
+      NATS_NKEY_SEED: servers.nats.seed('gateway'),
       REDIS_URL: servers.redis.url,
       TOKEN_ISSUER: issuer,
       TOKEN_AUDIENCE: audience,
@@ -134,7 +132,7 @@ describe('a gateway that is configured wrongly', () => {
     const { lines, exited } = start({ NODE_ENV: 'production', ALLOWED_ORIGINS: 'http://app.example.com', PORT: 'x' });
     expect(await exited).toBe(78);
     const text = lines.join('\n');
-    for (const name of ['ALLOWED_ORIGINS', 'PORT', 'NATS_TLS_CA_FILE']) expect(text).toContain(name);
+    for (const name of ['ALLOWED_ORIGINS', 'PORT', 'NATS_URL']) expect(text).toContain(name);
     expect(text).not.toContain('example.com');
   });
 });

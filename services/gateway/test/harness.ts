@@ -129,14 +129,7 @@ export interface Gateway {
 
 export async function startGateway({ nats, redis }: Servers, options: GatewayOptions = {}): Promise<Gateway> {
   const log = loggerFor(options.logTo);
-  const { user, password } = nats.credentials('gateway');
-  const connection = await connectBus({
-    servers: nats.servers,
-    user,
-    password: new Secret(password),
-    name: 'gateway',
-    log,
-  });
+  const connection = await connectBus({ ...nats.credentials('gateway'), log });
   const config = {
     API_PREFIX: 'api',
     ALLOWED_ORIGINS: options.allowedOrigins ?? [],
@@ -146,7 +139,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     RATE_LIMIT_ANONYMOUS_MAX: options.anonymousMax ?? 100_000,
     RATE_LIMIT_ROUTES: options.routeLimits ?? {},
     RATE_LIMIT_PRINCIPAL_MAX: options.principalMax ?? 100_000,
-    REDIS_URL: redis.url,
+    REDIS_URL: new Secret(redis.url),
     TOKEN_ISSUER: issuer,
     TOKEN_AUDIENCE: audience,
   };
@@ -187,10 +180,8 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
 
 /** The decision path alone, on a connection of its own. */
 export async function connectDecide({ nats }: Servers): Promise<{ decide: DecideCommand; stop(): Promise<void> }> {
-  const { user, password } = nats.credentials('gateway');
   const log = silentLogger();
-  const options = { servers: nats.servers, user, password: new Secret(password), name: 'gateway', log };
-  const connection = await connectBus(options);
+  const connection = await connectBus({ ...nats.credentials('gateway'), log });
   const decide = new DecideCommand(createBusClient({ connection, contracts: rpc, log }));
   return { decide, stop: () => connection.close() };
 }

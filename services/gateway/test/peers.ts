@@ -8,7 +8,6 @@ import type { Rpc } from '@prime-nest/contracts/subjects';
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { decodeBody, decodeContext, encodeBody, encodeError } from '@prime-nest/kit/bus/wire';
 import { silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import type { BusUser } from '@prime-nest/contracts/bus';
 import type { TestNats } from '@prime-nest/testkit/nats';
 
@@ -34,14 +33,7 @@ export class Peers {
   static async connect(nats: TestNats): Promise<Peers> {
     const peers = new Peers();
     for (const user of ['identity', 'rbac', 'audit'] satisfies BusUser[]) {
-      const { password } = nats.credentials(user);
-      const connection = await connectBus({
-        servers: nats.servers,
-        user,
-        password: new Secret(password),
-        name: user,
-        log: silentLogger(),
-      });
+      const connection = await connectBus({ ...nats.credentials(user), log: silentLogger() });
       peers.#connections.set(user, connection);
     }
     for (const subject of Object.keys(rpc) as (keyof Rpc)[]) peers.#serve(subject);

@@ -18,7 +18,6 @@ import { freshContext } from '@prime-nest/kit/context';
 import { openDatabase } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import { newKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase } from '@prime-nest/testkit/postgres';
@@ -58,14 +57,7 @@ const config = readIdentityConfig({
   PRIVATE_KEY: keyPair.privateKey,
   PUBLIC_KEY: keyPair.publicKey,
 });
-const { user, password: busPassword } = nats.credentials('identity');
-const connection = await connectBus({
-  servers: nats.servers,
-  user,
-  password: new Secret(busPassword),
-  name: 'identity',
-  log,
-});
+const connection = await connectBus({ ...nats.credentials('identity'), log });
 const database = await openDatabase({
   url: config.IDENTITY_DB_URL,
   schema: 'identity',

@@ -183,9 +183,9 @@ const prefixes = [
   'PUBLIC_KEY',
 ];
 
-const unneeded = ['NATS_URL', 'NATS_USER', 'NATS_TLS_CA_FILE'];
+const unneeded = ['NATS_URL'];
 const unneededSecrets = [
-  'NATS_PASSWORD',
+  'NATS_NKEY_SEED',
   'PRIVATE_KEY',
   'PUBLIC_KEY',
   'IDENTITY_KEY_ENCRYPTION_KEY',

@@ -1,7 +1,7 @@
 import { auditRpc } from '@prime-nest/contracts/audit';
 import { identityRpc } from '@prime-nest/contracts/identity';
 import { createBusClient } from '@prime-nest/kit/bus/client';
-import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { serviceContext } from '@prime-nest/kit/context';
 import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
@@ -28,10 +28,7 @@ runService({
     if (config.IDENTITY_DB_MIGRATE_ON_START) await migrate(config, log);
 
     const connection = await connectBus({
-      servers: config.NATS_URL,
-      user: config.NATS_USER,
-      password: config.NATS_PASSWORD,
-      tls: busTls(config),
+      ...busTarget(config),
       name: service,
       log,
     });

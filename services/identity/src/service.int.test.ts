@@ -9,7 +9,6 @@ import { createBusClient } from '@prime-nest/kit/bus/client';
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { subscribeNotify } from '@prime-nest/kit/bus/notify';
 import { silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { newKeyPair, testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
@@ -37,8 +36,7 @@ function environment(): Record<string, string> {
     PATH: process.env['PATH'] ?? '',
     NODE_ENV: 'test',
     NATS_URL: nats.servers,
-    NATS_USER: 'identity',
-    NATS_PASSWORD: nats.credentials('identity').password,
+    NATS_NKEY_SEED: nats.seed('identity'),
     IDENTITY_DB_URL: store.url,
     IDENTITY_DB_MIGRATION_URL: store.ownerUrl,
     IDENTITY_KEY_ENCRYPTION_KEY: keyEncryptionKey,
@@ -109,14 +107,7 @@ describe('the service as it is deployed', () => {
     expect([readiness.status, await readiness.json()]).toEqual([200, { status: 'ready', failing: [] }]);
 
     const log = silentLogger();
-    const { user, password } = nats.credentials('gateway');
-    const connection = await connectBus({
-      servers: nats.servers,
-      user,
-      password: new Secret(password),
-      name: 'gateway',
-      log,
-    });
+    const connection = await connectBus({ ...nats.credentials('gateway'), log });
     const bus = createBusClient({ connection, contracts: identityRpc, log });
     const heard: { sequence: number; revocations: unknown[] }[] = [];
     const subject = 'notify.identity.revocations.v1';
@@ -178,7 +169,7 @@ describe('the service as it is deployed', () => {
   }, 60_000);
 
   test('production does not start without keys, TLS and bus credentials, and tells all of it at once without a value', async () => {
-    const unset = { NATS_USER: '', NATS_PASSWORD: '', PRIVATE_KEY: '', PUBLIC_KEY: '' };
+    const unset = { NATS_NKEY_SEED: '', PRIVATE_KEY: '', PUBLIC_KEY: '' };
     const service = run('main', {
       ...environment(),
       ...unset,
@@ -187,7 +178,7 @@ describe('the service as it is deployed', () => {
       LOCKOUT_SECOND: '5',
     });
     expect(await service.exit()).toBe(78);
-    for (const name of ['PRIVATE_KEY', 'PUBLIC_KEY', 'DB_SSL', 'NATS_USER', 'NATS_PASSWORD', 'NATS_TLS_CA_FILE']) {
+    for (const name of ['PRIVATE_KEY', 'PUBLIC_KEY', 'DB_SSL', 'NATS_NKEY_SEED', 'NATS_ALLOW_PLAINTEXT']) {
       expect(service.output()).toContain(name);
     }
     expect(service.output()).toContain('did you mean LOCKOUT_SECONDS');

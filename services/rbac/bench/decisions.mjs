@@ -113,8 +113,7 @@ const env = {
   HEALTH_HOST: '127.0.0.1',
   HEALTH_PORT: String(healthPort),
   NATS_URL: nats.servers,
-  NATS_USER: 'rbac',
-  NATS_PASSWORD: nats.credentials('rbac').password,
+  NATS_NKEY_SEED: nats.seed('rbac'),
   RBAC_DB_URL: database.url,
   RBAC_DB_MIGRATION_URL: database.ownerUrl,
 };
@@ -128,11 +127,12 @@ const echo = spawn(
   [
     '--input-type=module',
     '-e',
-    `import { connect } from '@nats-io/transport-node';
-     const connection = await connect({ servers: process.env.NATS_URL, user: 'audit', pass: process.env.PASS, inboxPrefix: '_INBOX.audit', noAsyncTraces: true });
+    `import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
+     const authenticator = nkeyAuthenticator(new TextEncoder().encode(process.env.SEED));
+     const connection = await connect({ servers: process.env.NATS_URL, authenticator, inboxPrefix: '_INBOX.audit', noAsyncTraces: true });
      connection.subscribe('audit.event.get.v1', { queue: 'audit', callback: (_error, message) => message.respond(message.data) });`,
   ],
-  { env: { NATS_URL: nats.servers, PASS: nats.credentials('audit').password }, stdio: 'inherit' },
+  { env: { NATS_URL: nats.servers, SEED: nats.seed('audit') }, stdio: 'inherit' },
 );
 try {
   for (const name of ['migrate', 'seed']) await start(name).exited;
@@ -143,14 +143,7 @@ try {
       () => false,
     );
   while (!(await isReady())) await pause(100);
-  const { user, password } = nats.credentials('gateway');
-  const connection = await connect({
-    servers: nats.servers,
-    user,
-    pass: password,
-    inboxPrefix: '_INBOX.gateway',
-    noAsyncTraces: true,
-  });
+  const connection = await connect({ ...nats.plain('gateway'), noAsyncTraces: true });
   const body = (count) =>
     JSON.stringify({
       checks: Array.from({ length: count }, () => ({

@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { setInterval } from 'node:timers';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
-import { connectBus } from '@prime-nest/kit/bus/connection';
+import { busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { openDatabase } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
@@ -38,13 +38,7 @@ runService({
       log,
       applicationName: service,
     });
-    const connection = await connectBus({
-      servers: config.NATS_URL,
-      user: config.NATS_USER,
-      password: config.NATS_PASSWORD,
-      name: service,
-      log,
-    });
+    const connection = await connectBus({ ...busTarget(config), name: service, log });
     life.onStop('bus', () => connection.drain());
     const replica = new Replica({ database, clocks: systemClocks, log, lease: alwaysHeld });
     const fleet = connectFleet(connection, log);

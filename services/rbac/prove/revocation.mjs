@@ -13,7 +13,8 @@ import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
 import { explore, variants } from './model.ts';
 
 buildIfNeeded(['services/rbac', 'libs/testkit']);
-const { busPasswords, natsConfig } = await import('@prime-nest/devstack/nats-config');
+const { natsConfig } = await import('@prime-nest/devstack/nats-config');
+const { busCredentials, newBusSeeds, publicKeys } = await import('@prime-nest/devstack/nats-keys');
 const { freePort } = await import('@prime-nest/devstack/ports');
 const { provisionStreams } = await import('@prime-nest/devstack/provision');
 const { startNats } = await import('@prime-nest/devstack/provider-nats');
@@ -22,7 +23,6 @@ const { connectBus } = await import('@prime-nest/kit/bus/connection');
 const { freshContext } = await import('@prime-nest/kit/context');
 const { newId } = await import('@prime-nest/kit/ids');
 const { silentLogger } = await import('@prime-nest/kit/log');
-const { Secret } = await import('@prime-nest/kit/secret');
 const { bootstrapAdministratorId } = await import('@prime-nest/contracts/ids');
 const { rbacRpc } = await import('@prime-nest/contracts/rbac');
 const { createTestDatabase } = await import('@prime-nest/testkit/postgres');
@@ -39,7 +39,7 @@ const random = () => {
   return randomState / 4_294_967_296;
 };
 const leaseMs = 600;
-const passwords = busPasswords((user) => `prove-only-${user}`);
+const seeds = newBusSeeds();
 const administrator = freshContext({ type: 'user', id: bootstrapAdministratorId });
 const entry = {
   main: fileURLToPath(new URL('../dist/main.js', import.meta.url)),
@@ -56,13 +56,13 @@ const percentile = (values, share) => {
 async function startBus(isMute) {
   const dataDir = await runFolder('nats');
   const configText = (place) => {
-    const text = natsConfig({ ...place, users: passwords });
+    const text = natsConfig({ ...place, users: publicKeys(seeds) });
     return isMute ? text.replace(/"notify\.rbac\.(revision|applied)\.v1"/g, '"notify.rbac.nobody.v1"') : text;
   };
   const launch = (port) => startNats({ dataDir, port, env: { ...process.env, NATS_URL: undefined }, configText });
   const bus = { server: await launch(0) };
   const servers = `nats://127.0.0.1:${bus.server.port}`;
-  await provisionStreams({ servers, user: 'provisioner', password: passwords.provisioner });
+  await provisionStreams(busCredentials('provisioner', servers, seeds));
   return {
     servers,
     restart: async () => {
@@ -83,8 +83,7 @@ async function startReplica(file, bus, database) {
     HEALTH_HOST: '127.0.0.1',
     HEALTH_PORT: String(healthPort),
     NATS_URL: bus.servers,
-    NATS_USER: 'rbac',
-    NATS_PASSWORD: passwords.rbac,
+    NATS_NKEY_SEED: seeds.rbac,
     RBAC_DB_URL: database.url,
     RBAC_DB_MIGRATION_URL: database.ownerUrl,
     RBAC_LEASE_MS: String(leaseMs),
@@ -187,10 +186,7 @@ async function phase(name, { file = entry.main, isMute = false, isDisturbed = tr
   const start = () => startReplica(file, bus, database);
   const replicas = await Promise.all([start(), start(), start()]);
   const connection = await connectBus({
-    servers: bus.servers,
-    user: 'gateway',
-    password: new Secret(passwords.gateway),
-    name: 'gateway',
+    ...busCredentials('gateway', bus.servers, seeds),
     log: silentLogger(),
   });
   const client = createBusClient({ connection, contracts: rbacRpc, log: silentLogger() });

@@ -1,7 +1,7 @@
 import { auditRpc } from '@prime-nest/contracts/audit';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
 import { createBusClient } from '@prime-nest/kit/bus/client';
-import { busHealth, busTls, connectBus } from '@prime-nest/kit/bus/connection';
+import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { serviceContext } from '@prime-nest/kit/context';
 import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
@@ -42,10 +42,7 @@ runService({
     const freshness = await open(`${service}-freshness`, freshnessPoolMax);
     life.onStop('freshness', () => freshness.close());
     const connection = await connectBus({
-      servers: config.NATS_URL,
-      user: config.NATS_USER,
-      password: config.NATS_PASSWORD,
-      tls: busTls(config),
+      ...busTarget(config),
       name: service,
       log,
     });

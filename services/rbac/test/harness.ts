@@ -149,8 +149,7 @@ export async function seedDatabase(server: TestDatabase, policy: SeedPolicy = de
 }
 
 export function connectAs(nats: TestNats, user: 'rbac' | 'gateway'): Promise<NatsConnection> {
-  const { password } = nats.credentials(user);
-  return connectBus({ servers: nats.servers, user, password: new Secret(password), name: user, log: silentLogger() });
+  return connectBus({ ...nats.credentials(user), log: silentLogger() });
 }
 
 export function natsFleet(connection: NatsConnection): Fleet {

@@ -3,7 +3,8 @@ import { busUsers } from '@prime-nest/contracts/bus';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { repositoryRoot } from './folders.js';
-import { busPasswords, deployedNatsConfig, natsConfig } from './nats-config.js';
+import { deployedNatsConfig, natsConfig } from './nats-config.js';
+import { newBusSeeds, publicKeys } from './nats-keys.js';
 import { databaseRoles, passwordVariable, rolesSql } from './roles-sql.js';
 
 const committed = (file: string): string => readFileSync(path.join(repositoryRoot, file), 'utf8');
@@ -22,15 +23,17 @@ describe('what is generated for deployments', () => {
     expect(passwords).toEqual(databaseRoles.map((role) => `:'${passwordVariable(role)}'`));
   });
 
-  test('nats.conf takes every password from the environment', () => {
-    const passwords = [...deployedNatsConfig().matchAll(/password: (\S+)/g)].map((match) => match[1]);
-    expect(passwords).toEqual(busUsers.map((user) => `$NATS_${user.toUpperCase()}_PASSWORD`));
+  test('nats.conf takes every public key from the environment, and knows no password', () => {
+    const keys = [...deployedNatsConfig().matchAll(/nkey: (\S+)/g)].map((match) => match[1]);
+    expect(keys).toEqual(busUsers.map((user) => `$NATS_${user.toUpperCase()}_NKEY`));
+    expect(deployedNatsConfig()).not.toMatch(/password/i);
   });
 });
 
 describe('natsConfig', () => {
   const place = { port: 4222, storeDir: '/with space/"quote"' };
-  const users = busPasswords((user) => `p"${user}`);
+  const seeds = newBusSeeds();
+  const users = publicKeys(seeds);
 
   test('never puts accounts beside authorization (CVE-2023-47090)', () => {
     const text = natsConfig({ ...place, users, monitorPort: 8222, tls: { certFile: 'c', keyFile: 'k' } });
@@ -41,6 +44,14 @@ describe('natsConfig', () => {
   test('quotes what it is given', () => {
     const text = natsConfig({ ...place, users });
     expect(text).toContain('store_dir: "/with space/\\"quote\\""');
-    expect(text).toContain('password: "p\\"gateway"');
+  });
+
+  test('holds the public half of every key and no private one', () => {
+    const text = natsConfig({ ...place, users });
+    for (const user of busUsers) {
+      expect(text).toContain(`nkey: ${users[user]}`);
+      expect(text).not.toContain(seeds[user]);
+    }
+    expect(text).not.toMatch(/\bSU[A-Z2-7]{56}/);
   });
 });

@@ -134,7 +134,9 @@ describe('npm start', () => {
       return (JSON.parse(lines.at(-1) as string) as { env: string[] }).env;
     };
     expect(Object.keys(state.health)).toEqual(['gateway', 'identity', 'rbac', 'audit']);
-    expect(seen('gateway')).toEqual(expect.arrayContaining(['RATE_LIMIT_ANONYMOUS_MAX', 'REDIS_URL', 'NATS_USER']));
+    expect(seen('gateway')).toEqual(
+      expect.arrayContaining(['RATE_LIMIT_ANONYMOUS_MAX', 'REDIS_URL', 'NATS_NKEY_SEED']),
+    );
     expect(seen('gateway').filter((name) => /_DB_|KEY|LOCKOUT|HOME/.test(name))).toEqual([]);
     expect(seen('identity')).toEqual(
       expect.arrayContaining(['LOCKOUT_MAX_ATTEMPTS', 'PRIVATE_KEY_FILE', 'IDENTITY_DB_URL']),

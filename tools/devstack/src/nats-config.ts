@@ -1,11 +1,11 @@
 import { busPermissions, busUsers } from '@prime-nest/contracts/bus';
 import type { BusPermissions, BusUser } from '@prime-nest/contracts/bus';
 
-/** A password as it stands in the file, or the environment variable that the server reads it from. */
-export type NatsPassword = string | { readonly variable: string };
+/** The public half of a user's nkey, or the environment variable that the server reads it from. */
+export type NatsUser = string | { readonly variable: string };
 
 export interface NatsConfigOptions {
-  readonly users: Readonly<Record<BusUser, NatsPassword>>;
+  readonly users: Readonly<Record<BusUser, NatsUser>>;
   readonly port: number;
   readonly storeDir: string;
   /** Default 127.0.0.1. */
@@ -15,8 +15,8 @@ export interface NatsConfigOptions {
 }
 
 /**
- * The bus's configuration: one user per service with exactly the subjects its contracts need. An unauthenticated
- * client can do nothing. There is no `accounts` or `system_account` beside `authorization`: that combination opened
+ * The bus's configuration: one user per service with exactly the subjects its contracts need, known by its public key;
+ * nothing in it is secret. An unauthenticated client can do nothing. There is no `accounts` or `system_account` beside `authorization`: that combination opened
  * servers to anybody (CVE-2023-47090).
  */
 export function natsConfig(options: NatsConfigOptions): string {
@@ -46,12 +46,11 @@ export function natsConfig(options: NatsConfigOptions): string {
   return lines.join('\n');
 }
 
-function userBlock(name: BusUser, password: NatsPassword, user: BusPermissions): string[] {
-  const secret = typeof password === 'string' ? quote(password) : `$${password.variable}`;
+function userBlock(name: BusUser, key: NatsUser, user: BusPermissions): string[] {
   return [
+    `    # ${name}`,
     '    {',
-    `      user: ${name}`,
-    `      password: ${secret}`,
+    `      nkey: ${typeof key === 'string' ? key : `$${key.variable}`}`,
     '      permissions: {',
     `        publish: ${subjects(user.publish)}`,
     `        subscribe: ${subjects(user.subscribe)}`,
@@ -82,19 +81,19 @@ function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-/** The file for containers: port 4222, monitoring on 8222, passwords from the server's environment. */
+/** The file for containers: port 4222, monitoring on 8222, public keys from the server's environment. */
 export function deployedNatsConfig(): string {
-  const users = busPasswords((name) => ({ variable: `NATS_${name.toUpperCase()}_PASSWORD` }));
+  const users = perBusUser((name) => ({ variable: `NATS_${name.toUpperCase()}_NKEY` }));
   const config = natsConfig({ users, host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 });
   return [
     '# The bus of Prime Nest. Generated from the contracts by `npm run gen`.',
-    '# Passwords come from the environment of the server. NATS reads such a value as configuration text: it must',
-    '# start with a letter and hold letters, digits, - and _ only.',
+    '# Nothing in here is secret: each user is known by the public half of its nkey (U...), which the server takes from',
+    '# its environment; the private half (SU...) is with the service alone.',
     config,
   ].join('\n');
 }
 
-/** One password per bus user, from whatever makes one. */
-export function busPasswords<T extends NatsPassword>(make: (user: BusUser) => T): Readonly<Record<BusUser, T>> {
+/** One of something per bus user. */
+export function perBusUser<T>(make: (user: BusUser) => T): Readonly<Record<BusUser, T>> {
   return Object.fromEntries(busUsers.map((name) => [name, make(name)])) as Record<BusUser, T>;
 }

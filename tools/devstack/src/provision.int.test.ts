@@ -4,18 +4,20 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { busPasswords, natsConfig } from './nats-config.js';
+import { natsConfig } from './nats-config.js';
+import { busCredentials, newBusSeeds, publicKeys } from './nats-keys.js';
 import { startNats } from './provider-nats.js';
+import { busAuthenticator } from '@prime-nest/kit/bus/connection';
 import { wantedConsumer, wantedStream } from '@prime-nest/kit/bus/streams';
 import { provisionStreams } from './provision.js';
 import type { RunningServer } from './server.js';
 
-const users = busPasswords((user) => `test-only-${user}`);
+const seeds = newBusSeeds();
 let folder: string;
 let server: RunningServer;
 let connection: NatsConnection;
 let manager: JetStreamManager;
-const provision = () => provisionStreams({ servers: server.url, user: 'provisioner', password: users.provisioner });
+const provision = () => provisionStreams(busCredentials('provisioner', server.url, seeds));
 
 beforeEach(async () => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'devstack provision '));
@@ -23,10 +25,11 @@ beforeEach(async () => {
     dataDir: folder,
     port: 0,
     env: { ...process.env, NATS_URL: undefined },
-    configText: (place) => natsConfig({ ...place, users }),
+    configText: (place) => natsConfig({ ...place, users: publicKeys(seeds) }),
   });
-  const credentials = { user: 'provisioner', pass: users.provisioner, inboxPrefix: '_INBOX.provisioner' };
-  connection = await connect({ servers: server.url, ...credentials });
+  const { servers, nkeySeed } = busCredentials('provisioner', server.url, seeds);
+  const authenticator = busAuthenticator(nkeySeed);
+  connection = await connect({ servers, authenticator, inboxPrefix: '_INBOX.provisioner' });
   manager = await jetstreamManager(connection, { checkAPI: false });
 });
 afterEach(async () => {
@@ -69,9 +72,8 @@ describe('provisionStreams', () => {
     await expect(provision()).rejects.toThrow('consumer audit-sequencer differs from what is wanted (deliver_policy');
   });
 
-  test('does not get past a server that refuses the password', async () => {
-    await expect(provisionStreams({ servers: server.url, user: 'provisioner', password: 'another' })).rejects.toThrow(
-      /authorization/i,
-    );
+  test('does not get past a server that refuses the key', async () => {
+    const another = busCredentials('provisioner', server.url, newBusSeeds());
+    await expect(provisionStreams(another)).rejects.toThrow(/authorization/i);
   });
 });

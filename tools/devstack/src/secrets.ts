@@ -2,17 +2,19 @@ import { generateKeyPair, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { BusUser } from '@prime-nest/contracts/bus';
 import { rolePasswords } from './bootstrap.js';
 import type { RolePasswords } from './bootstrap.js';
 import { makeFolder } from './folders.js';
 import type { Env } from './folders.js';
-import { busPasswords } from './nats-config.js';
+import { perBusUser } from './nats-config.js';
+import { newBusSeeds } from './nats-keys.js';
+import type { BusSeeds } from './nats-keys.js';
 
 /** Everything secret of one local system, made on its first start and kept beside its data. */
 export interface Secrets {
   readonly database: RolePasswords;
-  readonly nats: Readonly<Record<BusUser, string>>;
+  /** Seeds of the users of the bus. */
+  readonly nats: BusSeeds;
   readonly redis: string;
   readonly adminEmail: string;
   readonly privateKeyFile: string;
@@ -28,7 +30,6 @@ export interface Secrets {
 
 interface KeptSecrets {
   readonly database: RolePasswords;
-  readonly nats: Readonly<Record<BusUser, string>>;
   readonly redis: string;
   readonly adminEmail: string;
 }
@@ -48,21 +49,21 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
   await keep(files.auditSigningKeyFile, newSigningKey);
   if ((await read(files.publicKeyFile)) === undefined) await writeKeyPair(files);
   const kept = await keep(path.join(folder, 'passwords.json'), () => JSON.stringify(newPasswords(env), null, 2));
+  const seeds = await keep(path.join(folder, 'bus-seeds.json'), () => JSON.stringify(newBusSeeds(), null, 2));
   const given = await givenPassword(env);
   const administrator = await keep(files.adminPasswordFile, () => given ?? randomBytes(15).toString('base64url'));
   const isNew = administrator.isNew && given === undefined;
   const passwords = JSON.parse(kept.text) as KeptSecrets;
-  // Somebody else's NATS server (NATS_URL) has passwords of its own.
-  const nats = busPasswords((user) => env[`NATS_${user.toUpperCase()}_PASSWORD`] ?? passwords.nats[user]);
+  const ownSeeds = JSON.parse(seeds.text) as BusSeeds;
+  // Somebody else's NATS server (NATS_URL) knows other keys.
+  const nats = perBusUser((user) => env[`NATS_${user.toUpperCase()}_NKEY_SEED`] ?? ownSeeds[user]);
   return { ...passwords, nats, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
 }
 
 function newPasswords(env: Env): KeptSecrets {
-  // A letter first and letters and digits only: NATS reads a password from its environment as configuration text.
   const password = (): string => `p${randomBytes(20).toString('hex')}`;
   return {
     database: rolePasswords(password),
-    nats: busPasswords(password),
     redis: password(),
     adminEmail: env['ADMIN_EMAIL'] ?? 'admin@prime-nest.local',
   };

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import type { BusUser } from '@prime-nest/contracts/bus';
 import type { Env } from './folders.js';
 import { natsConfig } from './nats-config.js';
+import { publicKeys } from './nats-keys.js';
 import { startPostgres } from './postgres-server.js';
 import { startNats } from './provider-nats.js';
 import { startRedis } from './provider-redis.js';
@@ -60,7 +60,7 @@ const starters: Readonly<Record<ServerName, (options: ServerOptions, port: numbe
   nats: (options, port) =>
     startNats({
       ...placed('nats', options, port),
-      configText: (place) => natsConfig({ ...place, users: options.secrets.nats }),
+      configText: (place) => natsConfig({ ...place, users: publicKeys(options.secrets.nats) }),
     }),
 };
 
@@ -72,12 +72,4 @@ function placed(name: ServerName, { home, env, announce }: ServerOptions, port: 
     env,
     announce,
   };
-}
-
-/** A bus user's address, for tools and tests. */
-export function natsUrlOf(user: BusUser, server: string, secrets: Secrets): string {
-  const url = new URL(server);
-  url.username = user;
-  url.password = secrets.nats[user];
-  return url.href;
 }

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { BusUser } from '@prime-nest/contracts/bus';
 import type { Env } from './folders.js';
-import { natsUrlOf } from './servers.js';
+import { busCredentials } from './nats-keys.js';
+import type { BusCredentials } from './nats-keys.js';
 import type { ServerName } from './servers.js';
 import type { Replicas } from './service-plan.js';
 import type { SystemState } from './state.js';
@@ -42,7 +43,8 @@ export interface RunningSystem {
   /** The JSON lines of one process, or of all processes of a service. */
   logs(name: string): string[];
   adminPassword(): Promise<string>;
-  natsUrl(user: BusUser): string;
+  /** What a connection of that user of the bus is made with. */
+  busCredentials(user: BusUser): BusCredentials;
   stop(): Promise<void>;
 }
 
@@ -81,7 +83,7 @@ export async function startSystem(options: StartSystemOptions): Promise<RunningS
     server: (name) => control(system.servers.get(name), name),
     logs: (name) => system.logs.lines(name),
     adminPassword: () => readFile(system.secrets.adminPasswordFile, 'utf8'),
-    natsUrl: (user) => natsUrlOf(user, system.state.natsUrl, system.secrets),
+    busCredentials: (user) => busCredentials(user, system.state.natsUrl, system.secrets.nats),
     stop: () => system.stop(),
   };
 }

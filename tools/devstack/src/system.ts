@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { bootstrapDatabase, databaseUrl, serviceUrls } from './bootstrap.js';
+import { busCredentials } from './nats-keys.js';
 import { makeFolder, serverUser } from './folders.js';
 import type { Env } from './folders.js';
 import { prepareData } from './prepare-data.js';
@@ -102,9 +103,7 @@ async function assemble(options: LaunchOptions, parts: SystemParts): Promise<Lau
       () => bootstrapDatabase(postgres.url, database),
       () => `roles and schemas in ${databaseName}`,
     ),
-    step('streams', () =>
-      provisionStreams({ servers: nats.url, user: 'provisioner', password: secrets.nats.provisioner }),
-    ),
+    step('streams', () => provisionStreams(busCredentials('provisioner', nats.url, secrets.nats))),
   ]);
 
   const databases = serviceUrls(postgres.url, database);

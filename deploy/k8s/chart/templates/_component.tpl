@@ -37,6 +37,9 @@ spec:
   selector: {{- include "pn.selector" $scope | nindent 4 }}
   ports:
     - { name: {{ $port }}, port: {{ $number }}, targetPort: {{ $port }}, protocol: TCP }
+    {{- if eq $service "gateway" }}
+    - { name: metrics, port: 9464, targetPort: metrics, protocol: TCP }
+    {{- end }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -100,6 +103,9 @@ spec:
           securityContext: {{- include "pn.containerSecurity" $root | nindent 12 }}
           ports:
             - { name: {{ $port }}, containerPort: {{ $number }}, protocol: TCP }
+            {{- if eq $service "gateway" }}
+            - { name: metrics, containerPort: 9464, protocol: TCP }
+            {{- end }}
           envFrom:
             - configMapRef: { name: {{ $name }} }
           env: {{- include "pn.secretEnv" $scope | nindent 12 }}

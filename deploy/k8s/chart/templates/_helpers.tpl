@@ -56,10 +56,9 @@ capabilities: { drop: [ALL] }
 {{/* What the services read from files of their Secret, mounted at /run/prime-nest. */}}
 {{- define "pn.secretEnv" -}}
 {{- $prefix := upper .service -}}
-- { name: NATS_PASSWORD_FILE, value: /run/prime-nest/nats-password }
+- { name: NATS_NKEY_SEED_FILE, value: /run/prime-nest/nkey-seed }
 {{- if eq .service "gateway" }}
-- name: REDIS_URL
-  valueFrom: { secretKeyRef: { name: {{ .root.Values.gateway.existingSecret }}, key: redis-url } }
+- { name: REDIS_URL_FILE, value: /run/prime-nest/redis-url }
 {{- else }}
 - { name: {{ $prefix }}_DB_URL_FILE, value: /run/prime-nest/db-url }
 {{- end }}
@@ -79,9 +78,11 @@ capabilities: { drop: [ALL] }
 {{/* Plain variables of a service as YAML: the shared ones, the wiring, then its own. */}}
 {{- define "pn.plainEnv" -}}
 {{- $v := .root.Values -}}
-{{- $env := dict "NATS_URL" $v.nats.url "NATS_USER" .service "NATS_TLS_CA_FILE" "/run/prime-nest/ca.crt" "SHUTDOWN_TIMEOUT_MS" (mul 1000 (int $v.lifecycle.shutdownSeconds) | toString) -}}
+{{- $env := dict "NATS_URL" $v.nats.url "NATS_TLS_CA_FILE" "/run/prime-nest/ca.crt" "SHUTDOWN_TIMEOUT_MS" (mul 1000 (int $v.lifecycle.shutdownSeconds) | toString) -}}
 {{- if eq .service "gateway" -}}
-{{- $_ := set $env "PORT" "3000" -}}
+{{- $env = merge $env (dict "PORT" "3000" "METRICS_PORT" "9464" "REDIS_TLS_CA_FILE" "/run/prime-nest/ca.crt") -}}
+{{- with $v.redis.sentinelName }}{{- $_ := set $env "REDIS_SENTINEL_NAME" . -}}{{- end -}}
+{{- with $v.tracing.urlTemplate }}{{- $_ := set $env "TRACE_URL_TEMPLATE" . -}}{{- end -}}
 {{- else -}}
 {{- $env = merge $env (dict "HEALTH_PORT" "8080" "DB_SSL" "true" "DB_SSL_CA_FILE" "/run/prime-nest/ca.crt") -}}
 {{- end -}}

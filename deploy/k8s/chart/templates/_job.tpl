@@ -67,8 +67,7 @@ spec:
 
 {{- define "pn.busEnv" -}}
 - { name: NATS_URL, value: {{ .root.Values.nats.url | quote }} }
-- { name: NATS_USER, value: {{ .user }} }
-- { name: NATS_PASSWORD_FILE, value: /run/prime-nest/nats-password }
+- { name: NATS_NKEY_SEED_FILE, value: /run/prime-nest/nkey-seed }
 - { name: NATS_TLS_CA_FILE, value: /run/prime-nest/ca.crt }
 {{- end -}}
 

@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import type { INestMicroservice } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { connect, createInbox } from '@nats-io/transport-node';
+import { connect, createInbox, nkeys } from '@nats-io/transport-node';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { RpcContracts } from '@prime-nest/contracts/rpc';
@@ -19,7 +19,7 @@ import { currentContext, serviceContext } from '../context.js';
 import { createLogger, silentLogger } from '../log.js';
 import { Secret } from '../secret.js';
 import { createBusClient } from './client.js';
-import { busHealth, connectBus } from './connection.js';
+import { busAuthenticator, busHealth, connectBus } from './connection.js';
 import { BusServer, createRpc } from './server.js';
 
 const demoRpc = {
@@ -79,14 +79,16 @@ class Demo {
 @Module({ controllers: [Demo] })
 class DemoModule {}
 
+const keys = { demo: nkeys.createUser(), caller: nkeys.createUser(), rogue: nkeys.createUser() };
+const seedOf = (user: keyof typeof keys) => new Secret(new TextDecoder().decode(keys[user].getSeed()));
 const users = (denied: string) => `
   users: [
-    { user: demo, password: pw, permissions: {
+    { nkey: ${keys.demo.getPublicKey()}, permissions: {
         publish: { allow: ["notify.demo.>"] }, allow_responses: { max: 1, ttl: "1m" },
         subscribe: { allow: ["demo.thing.get.v1 demo", "demo.thing.fail.v1 demo", ${denied} "_INBOX.demo.>", "notify.demo.>"] } } }
-    { user: caller, password: pw, permissions: {
+    { nkey: ${keys.caller.getPublicKey()}, permissions: {
         publish: { allow: ["demo.>", "nobody.>"] }, subscribe: { allow: ["_INBOX.caller.>"] } } }
-    { user: rogue, password: pw, permissions: { publish: { deny: ">" }, subscribe: { deny: ">" } } }
+    { nkey: ${keys.rogue.getPublicKey()}, permissions: { publish: { deny: ">" }, subscribe: { deny: ">" } } }
   ]`;
 
 let denied = '"demo.thing.wait.v1 demo",';
@@ -106,11 +108,10 @@ async function startServer(): Promise<TestServer> {
   );
 }
 
-async function link(user: string, name = user, logger = log): Promise<NatsConnection> {
+async function link(user: keyof typeof keys, name: string = user, logger = log): Promise<NatsConnection> {
   const connection = await connectBus({
     servers: `nats://127.0.0.1:${String(nats.port)}`,
-    user,
-    password: new Secret('pw'),
+    nkeySeed: seedOf(user),
     name,
     log: logger,
   });
@@ -250,8 +251,7 @@ describe('a server', () => {
     await serve();
     const plain = await connect({
       servers: `nats://127.0.0.1:${String(nats.port)}`,
-      user: 'caller',
-      pass: 'pw',
+      authenticator: busAuthenticator(seedOf('caller')),
       inboxPrefix: '_INBOX.caller',
     });
     open.push(() => plain.close());

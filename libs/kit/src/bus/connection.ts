@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { connect } from '@nats-io/transport-node';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import type { Authenticator, NatsConnection } from '@nats-io/transport-node';
+import type { NatsEnv } from '../config-keys.js';
 import { backoffMs } from '../retry.js';
 import type { Logger } from '../log.js';
 import type { Secret } from '../secret.js';
@@ -15,8 +16,9 @@ export interface BusTls {
 export interface BusOptions {
   /** One address, or several with commas. */
   readonly servers: string;
-  readonly user?: string | undefined;
-  readonly password?: Secret | undefined;
+  /** Seed of the service's own nkey. It proves who connects and never leaves the process: NATS knows the public half. */
+  readonly nkeySeed?: Secret | undefined;
+  /** Given, even empty: a server without TLS is refused. */
   readonly tls?: BusTls | undefined;
   /** The service: name of the connection and of its private inbox `_INBOX.<name>`. */
   readonly name: string;
@@ -29,7 +31,7 @@ const healthOf = new WeakMap<NatsConnection, BusHealth>();
 
 /**
  * Connects to NATS and stays connected: waits for the first connection with progress in the log, then reconnects for
- * ever with jitter, also after a refused login (passwords get rotated). Replies arrive on an inbox that only this
+ * ever with jitter, also after a refused login (keys get rotated). Replies arrive on an inbox that only this
  * service may read.
  */
 export async function connectBus(options: BusOptions): Promise<NatsConnection> {
@@ -67,22 +69,27 @@ export function busHealth(connection: NatsConnection): BusHealth {
   return health;
 }
 
-/** `NATS_TLS_*` as {@link BusTls}: undefined, and so no TLS of our own asking, unless one of them is set. */
-export function busTls(env: {
-  readonly NATS_TLS_CA_FILE?: string | undefined;
-  readonly NATS_TLS_CERT_FILE?: string | undefined;
-  readonly NATS_TLS_KEY_FILE?: string | undefined;
-}): BusTls | undefined {
+/**
+ * `NATS_*` as {@link BusOptions}. TLS is demanded when an address says `tls://` or a certificate file is set; a server
+ * that then does not offer it is refused.
+ */
+export function busTarget(env: NatsEnv): Pick<BusOptions, 'servers' | 'nkeySeed' | 'tls'> {
   const tls = { caFile: env.NATS_TLS_CA_FILE, certFile: env.NATS_TLS_CERT_FILE, keyFile: env.NATS_TLS_KEY_FILE };
-  return Object.values(tls).every((file) => file === undefined) ? undefined : tls;
+  const isPlain = Object.values(tls).every((file) => file === undefined);
+  return { servers: env.NATS_URL, nkeySeed: env.NATS_NKEY_SEED, tls: isPlain ? undefined : tls };
 }
 
-function connectionOptions({ servers, user, password, tls, name }: BusOptions) {
+/** Answers the server's challenge with a signature; for clients that do without {@link connectBus}. */
+export function busAuthenticator(seed: Secret): Authenticator {
+  return nkeyAuthenticator(() => new TextEncoder().encode(seed.reveal()));
+}
+
+function connectionOptions({ servers, nkeySeed, tls, name }: BusOptions) {
   const list = servers.split(',').map((server) => server.trim());
   return {
     servers: list,
     name,
-    ...(user === undefined ? {} : { user, pass: password?.reveal() ?? '' }),
+    ...(nkeySeed === undefined ? {} : { authenticator: busAuthenticator(nkeySeed) }),
     ...(tls === undefined && !list.some((server) => server.startsWith('tls://'))
       ? {}
       : { tls: definedOnly(tls ?? {}) }),

@@ -70,8 +70,7 @@ async function take(): Promise<void> {
   }
 }
 
-const provision = () =>
-  provisionStreams({ servers: `nats://127.0.0.1:${String(nats.port)}`, user: 'provisioner', password: 'none' });
+const provision = () => provisionStreams({ servers: `nats://127.0.0.1:${String(nats.port)}` });
 
 async function wipeStream(): Promise<void> {
   await manager.streams.delete(eventStream);

@@ -59,7 +59,7 @@ beforeAll(async () => {
   const dataDir = await runFolder('kit-relay');
   nats = await controllable((port) => startNats({ dataDir, port, env: { ...process.env, NATS_URL: undefined } }));
   const servers = `nats://127.0.0.1:${String(nats.port)}`;
-  await provisionStreams({ servers, user: 'provisioner', password: 'none' });
+  await provisionStreams({ servers });
   bus = await connectBus({ servers, name: 'rbac', log });
   manager = await jetstreamManager(bus);
   bus.subscribe('evt.>', {
@@ -105,7 +105,7 @@ beforeEach(async () => {
   await admin.connect();
   // A fresh stream per test: this one refuses to be purged.
   await manager.streams.delete(eventStream);
-  await provisionStreams({ servers: `nats://127.0.0.1:${String(nats.port)}`, user: 'provisioner', password: 'none' });
+  await provisionStreams({ servers: `nats://127.0.0.1:${String(nats.port)}` });
   wire = [];
 });
 

@@ -1,6 +1,7 @@
 import { ConfigError } from '@prime-nest/kit/config';
 import type { Logger } from '@prime-nest/kit/log';
 import { Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 import { LRUCache } from 'lru-cache';
 import { localQuota, routeQuota } from './quota.js';
 import type { Lane, Quota, RouteLimit, RouteOverrides } from './quota.js';
@@ -11,7 +12,7 @@ import { verdicts } from './verdict.js';
 import type { RateVerdict } from './verdict.js';
 
 export interface RateLimitOptions {
-  readonly redisUrl: string;
+  readonly redis: RedisOptions;
   readonly max: Readonly<Record<Lane, number>>;
   readonly windowSeconds: number;
   readonly overrides?: RouteOverrides | undefined;
@@ -56,14 +57,15 @@ export class RateLimit {
   #pausedUntilMs = 0;
   #isDegraded = false;
 
-  constructor({ redisUrl, max, windowSeconds, overrides = {}, log }: RateLimitOptions) {
+  constructor({ redis, max, windowSeconds, overrides = {}, log }: RateLimitOptions) {
     this.#log = log;
     this.#overrides = overrides;
     this.#lanes = {
       address: [{ name: 'address', max: max.address, windowSeconds }],
       principal: [{ name: 'principal', max: max.principal, windowSeconds }],
     };
-    this.#redis = new Redis(redisUrl, {
+    this.#redis = new Redis({
+      ...redis,
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,

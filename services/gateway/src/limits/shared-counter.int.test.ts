@@ -5,6 +5,7 @@ import { startTestRedis } from '@prime-nest/testkit/redis';
 import type { TestRedis } from '@prime-nest/testkit/redis';
 import { Redis } from 'ioredis';
 import { RateLimit } from './rate-limit.guard.js';
+import { redisOptions } from './redis-options.js';
 
 let redis: TestRedis;
 let client: Redis;
@@ -22,7 +23,7 @@ afterAll(async () => {
 
 async function connect(max: number, windowSeconds: number): Promise<RateLimit> {
   const limit = new RateLimit({
-    redisUrl: redis.url,
+    redis: redisOptions({ url: redis.url }),
     max: { address: max, principal: max },
     windowSeconds,
     log: silentLogger(),

@@ -30,7 +30,7 @@ beforeAll(async () => {
   ]);
   identity = await openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
     clock,
   });

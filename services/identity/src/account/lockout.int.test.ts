@@ -29,7 +29,7 @@ beforeAll(async () => {
   ]);
   identity = await openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
     clock,
     env: { IDENTITY_HASH_QUEUE_MAX: '1000' },
@@ -207,7 +207,7 @@ describe('lockout', () => {
     clock.advance(1);
     const busy = await openFixture({
       databaseUrl: store.url,
-      nats: { servers: nats.servers, ...nats.credentials('identity') },
+      nats: nats.credentials('identity'),
       keyPair: testKeyPair(),
       clock,
       env: { IDENTITY_HASH_THREADS: '1', IDENTITY_HASH_QUEUE_MAX: '1' },

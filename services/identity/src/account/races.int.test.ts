@@ -25,7 +25,7 @@ beforeAll(async () => {
   ]);
   identity = await openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
   });
 });

@@ -33,7 +33,7 @@ afterAll(async () => {
 function open(env: Record<string, string> = {}): Promise<Fixture> {
   return openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
     env,
   });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   ]);
   identity = await openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
     env: { LOCKOUT_MAX_ATTEMPTS: '1000000' },
   });

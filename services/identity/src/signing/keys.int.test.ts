@@ -4,7 +4,6 @@ import { identityNotify, type TokenResponse } from '@prime-nest/contracts/identi
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { subscribeNotify } from '@prime-nest/kit/bus/notify';
 import { silentLogger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { newKeyPair, testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
@@ -33,7 +32,7 @@ async function replicas(count: number): Promise<{ store: TestDatabase; services:
   const open = () =>
     openFixture({
       databaseUrl: store.url,
-      nats: { servers: nats.servers, ...nats.credentials('identity') },
+      nats: nats.credentials('identity'),
       keyPair: testKeyPair(),
       clock,
       env: { IDENTITY_KEY_LEAD_SECONDS: String(leadSeconds) },
@@ -51,15 +50,8 @@ async function replicas(count: number): Promise<{ store: TestDatabase; services:
 
 /** What a gateway knows: the keys it was last told. */
 async function listener(initial: PublicKey[]) {
-  const { user, password } = nats.credentials('gateway');
   const log = silentLogger();
-  const connection = await connectBus({
-    servers: nats.servers,
-    user,
-    password: new Secret(password),
-    name: 'gateway',
-    log,
-  });
+  const connection = await connectBus({ ...nats.credentials('gateway'), log });
   let keys = initial;
   const subject = 'notify.identity.keys.v1';
   await subscribeNotify({

@@ -22,7 +22,7 @@ afterAll(async () => {
 const open = (env: Record<string, string>) =>
   openFixture({
     databaseUrl: store.url,
-    nats: { servers: nats.servers, ...nats.credentials('identity') },
+    nats: nats.credentials('identity'),
     keyPair: testKeyPair(),
     env,
   });

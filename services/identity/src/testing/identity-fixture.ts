@@ -3,12 +3,12 @@ import { promisify } from 'node:util';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { connectBus } from '@prime-nest/kit/bus/connection';
+import type { BusOptions } from '@prime-nest/kit/bus/connection';
 import { systemClock, type Clock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
 import { openDatabase, type Database } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { createLogger, silentLogger, type Logger } from '@prime-nest/kit/log';
-import { Secret } from '@prime-nest/kit/secret';
 import type { AccountRow } from '../account/account.store.js';
 import { createPasswordHasher, type PasswordHasher } from '../account/password-hasher.worker.js';
 import { readIdentityConfig, type IdentityConfig } from '../config.js';
@@ -18,7 +18,7 @@ import { ensureSigningKey } from '../signing/ensure-key.command.js';
 /** For tests only; not part of the build. */
 export interface FixtureOptions {
   readonly databaseUrl: string;
-  readonly nats: { readonly servers: string; readonly user: string; readonly password: string };
+  readonly nats: Omit<BusOptions, 'log'>;
   readonly keyPair: { readonly privateKey: string; readonly publicKey: string };
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
@@ -76,8 +76,7 @@ export async function openFixture({
     log: silentLogger(),
     applicationName: 'identity-test',
   });
-  const password = new Secret(nats.password);
-  const connection = await connectBus({ servers: nats.servers, user: nats.user, password, name: 'identity', log });
+  const connection = await connectBus({ ...nats, log });
   const { hasher, count } = countingHasher(config);
   const identity = await buildIdentity({ config, database, connection, clock, log, hasher, generateKey: smallKey });
   await ensureSigningKey(identity.keyParts, keyPair.privateKey, freshContext({ type: 'service', id: 'identity' }));
