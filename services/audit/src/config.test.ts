@@ -54,7 +54,7 @@ describe('what touches the tables only', () => {
   });
 
   test('does not read a key that is there, and still names what is misspelt', () => {
-    const given = { ...base, NATS_PASSWORD_FILE: '/nowhere', AUDIT_SIGNING_KEY_FILE: '/nowhere' };
+    const given = { ...base, NATS_NKEY_SEED_FILE: '/nowhere', AUDIT_SIGNING_KEY_FILE: '/nowhere' };
     expect(readStorageConfig(given)).not.toHaveProperty('AUDIT_SIGNING_KEY');
     expect(() => readStorageConfig({ ...base, AUDIT_DB_MIGRATE_ON_STAR: 'true' })).toThrow(/did you mean/);
   });
