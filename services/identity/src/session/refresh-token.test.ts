@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { isMintedBy, mintRefreshToken, parseRefreshToken, retryKeyOf } from './refresh-token.js';
@@ -37,6 +37,20 @@ describe('refresh token', () => {
         expect(parseRefreshToken(token.slice(0, at) + character + token.slice(at))).toBeUndefined();
       }),
     );
+  });
+
+  // Clients hold tokens of the version before: another form would sign everybody out at an upgrade.
+  test('has the form that is documented, byte for byte', () => {
+    const body = Buffer.from(`${sessionId.replaceAll('-', '')}00000003`, 'hex');
+    const payload = Buffer.concat([body, createHmac('sha256', key).update('rt1').update(body).digest()]);
+    const checksum = createHash('sha256').update(payload).digest().subarray(0, 4);
+    const token = `rt1_${Buffer.concat([payload, checksum]).toString('base64url')}`;
+    expect(mintRefreshToken(key, sessionId, 3)).toBe(token);
+    expect(retryKeyOf(key, 'abcdefgh')).toEqual(createHmac('sha256', key).update('retry\nabcdefgh').digest());
+    // The control: the same bytes under another name are none.
+    expect(parseRefreshToken(token)).toBeDefined();
+    expect(parseRefreshToken(`rt2_${token.slice(4)}`)).toBeUndefined();
+    expect(parseRefreshToken(token.slice(4))).toBeUndefined();
   });
 
   test('noise is refused without an exception', () => {
