@@ -20,7 +20,8 @@ const event: AuditEvent = {
   traceId: 'a'.repeat(32),
   spanId: 'b'.repeat(16),
 };
-const json = fc.jsonValue({ maxDepth: 4, stringUnit: 'grapheme' });
+type Change = NonNullable<AuditEvent['change']>['after'];
+const json = fc.jsonValue({ maxDepth: 4, stringUnit: 'grapheme' }).map((value) => value as Change);
 
 describe('the bytes of an event', () => {
   test('are the one canonical form: reading and writing them again gives the same bytes', () => {
@@ -35,7 +36,7 @@ describe('the bytes of an event', () => {
 
   test('do not depend on the order in which members were written', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), json), (fields) => {
+      fc.property(fc.dictionary(fc.string(), fc.string()), (fields) => {
         const reversed = Object.fromEntries(Object.entries(fields).reverse());
         expect(encodeEvent({ ...event, change: { after: reversed } })).toEqual(
           encodeEvent({ ...event, change: { after: fields } }),

@@ -5,6 +5,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import { IdempotencyKey } from '@prime-nest/contracts/identity';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Principal } from '../access/principal.js';
+import { versionOf } from './entity-tag.js';
 
 const requestOf = (execution: ExecutionContext) => execution.switchToHttp().getRequest<FastifyRequest>();
 
@@ -20,8 +21,6 @@ export const Caller = createParamDecorator((_: unknown, execution: ExecutionCont
   return principal;
 });
 
-const entityTag = /^"(\d{1,9})"$/;
-
 /** What a route needs that changes something with a version. */
 export interface Change {
   readonly context: CallContext;
@@ -36,8 +35,8 @@ export const Changing = createParamDecorator((_: unknown, execution: ExecutionCo
   const reply = execution.switchToHttp().getResponse<FastifyReply>();
   const header = request.headers['if-match'];
   if (header === undefined || header === '*') return { context: request.state.context, expected: {}, reply };
-  const version = Number(entityTag.exec(header)?.[1] ?? 0);
-  if (version < 1) {
+  const version = versionOf(header);
+  if (version === undefined) {
     throw new AppError('bad_request', { details: { detail: 'If-Match must be one strong entity tag.' } });
   }
   return { context: request.state.context, expected: { version }, reply };
