@@ -78,7 +78,9 @@ const edgeSuffixes = [
 ];
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.cache/**', '.prime-nest/**', 'coverage/**'] },
+  {
+    ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', '.cache/**', '.prime-nest/**', 'coverage/**', 'reports/**'],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

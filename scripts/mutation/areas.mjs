@@ -1,0 +1,30 @@
+/**
+ * Code where a small mistake is a hole, and the tests that must notice it: pure rules only, so that a run needs no
+ * server. `mutate` and `tests` are relative to the folder of the project.
+ */
+export const areas = {
+  'token-verification': {
+    project: 'gateway',
+    folder: 'services/gateway',
+    mutate: ['src/access/{access-token,key-set,revocation-set,claims-cache,principal}.ts'],
+    tests: ['src/access/*.test.ts'],
+  },
+  'rotation-and-lockout': {
+    project: 'identity',
+    folder: 'services/identity',
+    mutate: ['src/session/{redemption,refresh-token}.ts', 'src/account/lockout.ts'],
+    tests: ['src/session/*.test.ts', 'src/account/*.test.ts'],
+  },
+  decision: {
+    project: 'rbac',
+    folder: 'services/rbac',
+    mutate: ['src/policy/{judge,decide,compile,bitset,escalation,administrators}.ts'],
+    tests: ['src/policy/*.test.ts'],
+  },
+  'audit-proofs': {
+    project: 'audit',
+    folder: 'services/audit',
+    mutate: ['src/log/{tree,proof,checkpoint}.ts'],
+    tests: ['src/log/*.test.ts'],
+  },
+};
