@@ -1,7 +1,10 @@
 import { z } from 'zod';
 
-/** Ids are UUIDs; the ones we mint are time-ordered (RFC 9562 §5.7, version 7). */
-export const Id = z.uuid();
+/**
+ * Ids are UUIDs; the ones we mint are time-ordered (RFC 9562 §5.7, version 7). Read in any case and kept in lower
+ * case (§4): PostgreSQL takes both for the same id, and a map in memory must too.
+ */
+export const Id = z.uuid().toLowerCase();
 export type Id = z.infer<typeof Id>;
 
 /**

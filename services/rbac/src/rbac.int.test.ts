@@ -63,6 +63,24 @@ describe('two processes of rbac', () => {
     expect(new Set(await effects(principalId, 'audit:view', 40))).toEqual(new Set(['deny']));
   });
 
+  test('take an id in capitals for the same id: what it revokes, switches off or would leave without administrator', async () => {
+    const principalId = newId();
+    const { data } = await bus.call('rbac.role.list.v1', { search: 'viewer' }, administrator);
+    const roleIds = data.map(({ id }) => id.toUpperCase());
+    const set = (id: string, roles: string[]) =>
+      bus.call('rbac.principal.replace_roles.v1', { principalId: id, roleIds: roles }, administrator);
+    await set(principalId, roleIds);
+    expect(new Set(await effects(principalId, 'audit:view', 10))).toEqual(new Set(['allow']));
+    await set(principalId.toUpperCase(), []);
+    expect(new Set(await effects(principalId, 'audit:view', 10))).toEqual(new Set(['deny']));
+    await expect(set(administratorId.toUpperCase(), [])).rejects.toMatchObject({ code: 'last_administrator' });
+    const features = await bus.call('rbac.feature.list.v1', { search: 'audit' }, administrator);
+    const id = features.data[0]?.id.toUpperCase() ?? '';
+    await bus.call('rbac.feature.update.v1', { id, description: '', isActive: false }, administrator);
+    expect(new Set(await effects(administratorId, 'audit:view', 10))).toEqual(new Set(['deny']));
+    await bus.call('rbac.feature.update.v1', { id, description: '', isActive: true }, administrator);
+  });
+
   test('explain a decision now and as it was at an earlier revision', async () => {
     const principalId = newId();
     const check = { principalId, permission: 'audit:view' };
