@@ -75,6 +75,9 @@ export function plaintextKey(what: string): Joi.BooleanSchema {
     .description(`Lets production speak to ${what} without TLS: for a link that something else encrypts.`);
 }
 
+/** Names, because the client compares the certificate of an address that is a number with `localhost`. */
+const encryptedServers = /^(tls:\/\/([\w-]+\.)*[a-z][\w-]*\.?(:\d+)?(,|$))+$/i;
+
 export const natsKeys = {
   NATS_ALLOW_PLAINTEXT: plaintextKey('NATS'),
   NATS_URL: Joi.string()
@@ -84,7 +87,7 @@ export const natsKeys = {
       'NODE_ENV',
       inProductionUnless(
         'NATS_ALLOW_PLAINTEXT',
-        Joi.string().pattern(/^tls:\/\/[^\s,]+(,tls:\/\/[^\s,]+)*$/, 'tls:// only, unless NATS_ALLOW_PLAINTEXT is set'),
+        Joi.string().pattern(encryptedServers, 'tls:// and host names only, unless NATS_ALLOW_PLAINTEXT is set'),
       ),
     )
     .description('NATS servers: one `nats://` or `tls://` address, or several with commas.'),

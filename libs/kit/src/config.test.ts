@@ -126,11 +126,12 @@ describe('a configuration', () => {
     const production = { ...good, NODE_ENV: 'production', NATS_NKEY_SEED: seed };
     expect([...problemsOf(production)].sort()).toEqual([
       'DB_SSL has to be on, unless DB_ALLOW_PLAINTEXT is',
-      'NATS_URL does not have the required format (tls:// only, unless NATS_ALLOW_PLAINTEXT is set)',
+      'NATS_URL does not have the required format (tls:// and host names only, unless NATS_ALLOW_PLAINTEXT is set)',
     ]);
-    const mixed = 'tls://one:4222,nats://two:4222';
-    expect(problemsOf({ ...production, NATS_URL: mixed, DB_SSL: 'true' })).toHaveLength(1);
-    expect(problemsOf({ ...production, NATS_URL: 'tls://nats:4222', DB_SSL: 'true' })).toEqual([]);
+    for (const NATS_URL of ['tls://one:4222,nats://two:4222', 'tls://10.0.0.1:4222', 'tls://[::1]:4222', 'tls://a:b@c'])
+      expect(problemsOf({ ...production, NATS_URL, DB_SSL: 'true' })).toHaveLength(1);
+    for (const NATS_URL of ['tls://nats:4222', 'tls://nats-0.bus.svc,tls://nats-1.bus.svc:4223'])
+      expect(problemsOf({ ...production, NATS_URL, DB_SSL: 'true' })).toEqual([]);
     const allowed = { NATS_ALLOW_PLAINTEXT: 'true', DB_ALLOW_PLAINTEXT: 'true' };
     expect(load({ ...production, ...allowed })).toMatchObject({ NATS_URL: good.NATS_URL, DB_SSL: false });
   });

@@ -38,15 +38,19 @@ export interface BusServerOptions {
 
 export interface BusServerStats {
   readonly inFlight: number;
-  /** Requests whose deadline had passed on arrival, not served. */
+  /** Requests whose deadline had passed on arrival, or was further away than it may be; not served. */
   readonly expired: number;
 }
+
+/** How far the clocks of two machines may be apart before a deadline looks made up. */
+const clockToleranceMs = 5_000;
 
 /**
  * Serves `@Rpc` handlers on NATS (a Nest transport strategy). Every request is parsed strictly before a handler sees
  * it, runs in its own context and span, and is answered: with the response, or with the code of the `AppError` thrown
- * (`internal` for anything else). Nothing that arrives ends the process. Requests without a reply subject or past
- * their deadline are dropped.
+ * (`internal` for anything else). Nothing that arrives ends the process. A request past its deadline is answered
+ * `unavailable`, one whose deadline is too far away `validation_failed`, and neither is served; one without a reply
+ * subject is dropped.
  */
 export class BusServer extends Server implements CustomTransportStrategy {
   readonly #options: BusServerOptions;
@@ -160,14 +164,9 @@ export class BusServer extends Server implements CustomTransportStrategy {
       log.warn({ subject }, 'rpc.no_reply_subject');
       return;
     }
-    const deadline = decodeDeadline(message.headers);
-    const lateMs = deadline === undefined ? 0 : Date.now() - deadline;
-    if (lateMs > 0) {
-      this.#expired++;
-      callsExpired.inc({ rpc_method: subject });
-      runInContext(decodeContext(message.headers), () => {
-        log.warn({ subject, lateMs }, 'rpc.expired');
-      });
+    const refusal = this.#stale(subject, contract, message);
+    if (refusal !== undefined) {
+      this.#respondError(subject, message, refusal);
       return;
     }
     if (this.#inFlight >= inFlightMax) {
@@ -190,6 +189,25 @@ export class BusServer extends Server implements CustomTransportStrategy {
       callsInFlight.dec();
       if (this.#inFlight === 0) this.#whenIdle?.();
     }
+  }
+
+  /**
+   * A message is good for as long as its subject's calls may take, by the deadline it carries. One that was held back
+   * or recorded and is played again later finds that over; none can be made to last longer than that.
+   */
+  #stale(subject: string, contract: RpcContract, message: Msg): AppError | undefined {
+    const deadline = decodeDeadline(message.headers);
+    if (deadline === undefined) return undefined;
+    const lateMs = Date.now() - deadline;
+    const isEndless = -lateMs > contract.timeoutMs + clockToleranceMs;
+    if (lateMs <= 0 && !isEndless) return undefined;
+    this.#expired++;
+    callsExpired.inc({ rpc_method: subject });
+    runInContext(decodeContext(message.headers), () => {
+      this.#options.log.warn({ subject, lateMs }, 'rpc.expired');
+    });
+    const violations = [{ pointer: '', message: 'the deadline is further away than calls of this subject may take' }];
+    return isEndless ? new AppError('validation_failed', { details: { violations } }) : new AppError('unavailable');
   }
 
   async #serve(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
