@@ -3,7 +3,7 @@ import { CompactRange, leafHash } from '../log/tree.js';
 import type { TreeNode } from '../log/tree.js';
 
 /** What can be wrong with a log; each kind has its exit code in the verifier. */
-export type FaultKind = 'signature' | 'altered' | 'fork' | 'gap' | 'missing' | 'malformed';
+export type FaultKind = 'signature' | 'altered' | 'fork' | 'gap' | 'missing' | 'malformed' | 'rollback';
 
 export interface Fault {
   readonly kind: FaultKind;

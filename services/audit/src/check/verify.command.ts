@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
@@ -10,6 +10,7 @@ import { ArchiveCheck } from './archive-check.js';
 import { ExportCheck } from './export-check.js';
 import { checkConsistency, checkProofFile, readCheckpoint } from './files.js';
 import type { FileCheck } from './files.js';
+import { checkLive } from './live.command.js';
 import type { Fault, FaultKind, KnownTree } from './log-check.js';
 import { StoredLogStore } from './stored-log.store.js';
 import { MalformedNote, parseVerifierKey } from '../log/checkpoint.js';
@@ -22,15 +23,21 @@ const usage = `audit-verify: checks the audit log, offline and without trusting 
   audit-verify archive FILE PROOF             retired entries, and the proof of the entry that retired them
   audit-verify consistency OLD NEW FILE       two checkpoints, answer of GET /audit/consistency: does NEW begin with OLD?
   audit-verify checkpoint FILE                is the checkpoint well-formed, and signed by --key?
-  audit-verify database                       the stored log itself (AUDIT_DB_URL, any role that may read it)
+  audit-verify live URL                       a running system (https://.../api): signed, not shorter than --kept, and
+                                              grown from it; AUDIT_TOKEN or AUDIT_TOKEN_FILE where it wants a token
+  audit-verify database                       the stored log itself (AUDIT_DB_URL or AUDIT_DB_URL_FILE, any role that
+                                              may read it)
 
   --key KEY     verifier key (<name>+<id>+<base64>) that must have signed, or one of several after a change of keys;
                 without any, signatures are not checked
-  --kept FILE   a checkpoint that was kept earlier and must still hold; may be given several times (export, database)
+  --kept FILE   a checkpoint that was kept earlier and must still hold; may be given several times (export, live,
+                  database)
+  --save FILE     keeps the checkpoint that was shown, when nothing is wrong (live)
   --archive FILE  retired entries that the export continues; may be given several times, the oldest first (export)
 
 Exit code: 0 nothing wrong, 2 signature, 3 entry altered or not in the log, 4 histories differ (fork), 5 gap,
-6 entries missing at the end, 7 malformed input, 64 usage, 69 not reachable. With several faults, the lowest.
+6 entries missing at the end, or retired and not to be judged, 7 malformed input, 8 rollback (the live log is shorter than
+one that was kept), 64 usage, 69 not reachable. With several faults, the lowest.
 `;
 
 const exitCodes: Readonly<Record<FaultKind, number>> = {
@@ -40,6 +47,7 @@ const exitCodes: Readonly<Record<FaultKind, number>> = {
   gap: 5,
   missing: 6,
   malformed: 7,
+  rollback: 8,
 };
 const usageCode = 64;
 const unavailableCode = 69;
@@ -51,6 +59,7 @@ interface Options {
   readonly keys: readonly VerifierKey[];
   readonly kept: readonly string[];
   readonly archives: readonly string[];
+  readonly save: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -80,6 +89,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
       key: { type: 'string', multiple: true },
       kept: { type: 'string', multiple: true },
       archive: { type: 'string', multiple: true },
+      save: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -91,6 +101,7 @@ async function check({ args, env, write }: VerifyOptions): Promise<number> {
     keys: (values.key ?? []).map(parseVerifierKey),
     kept: values.kept ?? [],
     archives: values.archive ?? [],
+    save: values.save,
     env,
   };
   const [command, ...files] = positionals;
@@ -122,6 +133,7 @@ const commands: Readonly<Record<string, { readonly files: number; readonly run: 
       return { faults, summary: `${checkpoint.origin} had ${checkpoint.size} entries` };
     },
   },
+  live: { files: 1, run: ([url], options) => checkRunning(url, options) },
   database: { files: 0, run: (_files, options) => checkDatabase(options) },
 };
 
@@ -153,9 +165,30 @@ async function eachLine(file: string, take: (line: string) => void): Promise<voi
   }
 }
 
+async function checkRunning(url: string, { keys, kept, save, env }: Options): Promise<FileCheck> {
+  if (!/^https?:\/\//.test(url)) throw new UsageError('live takes the address of the API');
+  // A signature that anybody may have made says nothing of a live system.
+  if (keys.length === 0) throw new UsageError('live needs --key');
+  const token = readSecret(env, 'AUDIT_TOKEN');
+  const known = kept.map((file) => ({ name: file, ...readCheckpoint(readText(file), keys) }));
+  const result = await checkLive({ url, token, keys, kept: known });
+  const faults = [...known.flatMap((one) => one.faults), ...result.faults];
+  if (faults.length === 0 && save !== undefined) {
+    writeFileSync(`${save}.next`, result.note);
+    renameSync(`${save}.next`, save);
+  }
+  return { faults, summary: result.summary };
+}
+
+/** The variable, or the content of the file that `<name>_FILE` points to. */
+function readSecret(env: Options['env'], name: string): string | undefined {
+  const file = env[`${name}_FILE`];
+  return env[name] ?? (file === undefined ? undefined : readText(file).trim());
+}
+
 async function checkDatabase(options: Options): Promise<FileCheck> {
   const { env } = options;
-  const url = env['AUDIT_DB_URL'];
+  const url = readSecret(env, 'AUDIT_DB_URL');
   if (url === undefined) throw new UsageError('AUDIT_DB_URL is not set');
   const { kept, faults } = readKept(options);
   const database = await openDatabase({

@@ -1,15 +1,18 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { makeEvent, makeMessage, openTestLog, readLog } from '../../test/harness.js';
 import { AppendCommand } from '../log/append.command.js';
-import { formatVerifierKey, verifierKeyOf } from '../log/checkpoint.js';
+import { formatVerifierKey, parseCheckpoint, signCheckpoint, verifierKeyOf } from '../log/checkpoint.js';
 import { LogStore } from '../log/log.store.js';
 import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { ProofsCommand } from '../proof/proofs.command.js';
@@ -89,8 +92,11 @@ afterAll(async () => {
 });
 
 async function run(...args: string[]): Promise<[number, string]> {
+  return runWith({ AUDIT_DB_URL: log.server.url }, ...args);
+}
+
+async function runWith(env: Record<string, string>, ...args: string[]): Promise<[number, string]> {
   let output = '';
-  const env = { AUDIT_DB_URL: log.server.url };
   const code = await verify({
     args: args.map((arg) => (/\.(txt|json|ndjson)$/.test(arg) ? file(arg) : arg)),
     env,
@@ -135,5 +141,78 @@ describe('audit-verify', () => {
   ] as const)('exit %i: %s', async (code, text, args) => {
     const [seen, output] = await run(...args);
     expect([seen, output]).toEqual([code, expect.stringContaining(text === 'usage' ? 'audit-verify' : text)]);
+  });
+});
+
+describe('audit-verify live', () => {
+  let server: Server;
+  let url: string;
+  let answers: Record<string, string>;
+  const asked: string[] = [];
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const route = request.url ?? '';
+      asked.push(`${route} ${request.headers.authorization ?? ''}`);
+      const answer = answers[route.split('?')[0] ?? ''];
+      response.writeHead(answer === undefined ? 503 : 200).end(answer);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api`;
+  });
+  afterAll(() => new Promise((resolve) => server.close(resolve)));
+  beforeEach(() => {
+    const text = (name: string) => readFileSync(file(name), 'utf8');
+    answers = { '/api/audit/checkpoint': text('newer.txt'), '/api/audit/consistency': text('consistency.json') };
+  });
+  const live = (...args: string[]) => run('live', url, '--key', verifierKey, ...args);
+  /** Signed by the log's own key, as its operator could. */
+  const sign = (size: bigint, root: Buffer) => signCheckpoint({ origin: key.origin, size, root }, key.privateKey);
+
+  test('a log that has grown is 0, and what it showed is kept for the next time', async () => {
+    expect(await live('--kept', 'older.txt', '--save', 'saved.txt')).toEqual([
+      0,
+      expect.stringMatching(/^ok: example.org\/log has 100 entries and begins with the 40 of /),
+    ]);
+    expect(readFileSync(file('saved.txt'), 'utf8')).toBe(readFileSync(file('newer.txt'), 'utf8'));
+    expect(await live('--kept', 'saved.txt')).toEqual([0, expect.stringMatching(/^ok: /)]);
+  });
+
+  test('a log that is shorter than it was is 8, although its key has signed it', async () => {
+    answers['/api/audit/checkpoint'] = readFileSync(file('older.txt'), 'utf8');
+    writeFileSync(file('state.txt'), 'before');
+    expect(await live('--kept', 'newer.txt', '--save', 'state.txt')).toEqual([
+      8,
+      expect.stringContaining('has 40 entries, and had 100'),
+    ]);
+    expect(readFileSync(file('state.txt'), 'utf8')).toBe('before');
+  });
+
+  test('another history of the same size or of a greater one is 4', async () => {
+    const { root } = parseCheckpoint(readFileSync(file('older.txt'), 'utf8'));
+    answers['/api/audit/checkpoint'] = sign(100n, root);
+    expect(await live('--kept', 'newer.txt')).toEqual([4, expect.stringContaining('another one')]);
+    expect(await live('--kept', 'older.txt')).toEqual([4, expect.stringContaining('not shown to begin')]);
+    answers['/api/audit/consistency'] = JSON.stringify({ proof: [] });
+    expect(await live('--kept', 'older.txt')).toEqual([4, expect.stringContaining('not shown to begin')]);
+  });
+
+  test('another key is 2, no key and no address are 64, and no answer is 69', async () => {
+    expect(await run('live', url, '--key', strangerKey)).toEqual([2, expect.stringContaining('not signed by')]);
+    expect(await run('live', url)).toEqual([64, expect.stringContaining('needs --key')]);
+    expect(await run('live', 'example.org', '--key', verifierKey)).toEqual([64, expect.stringContaining('address')]);
+    answers = {};
+    expect(await live('--kept', 'older.txt')).toEqual([69, expect.stringContaining('answered 503')]);
+    answers = { '/api/audit/checkpoint': '<html>' };
+    expect((await live())[0]).toBe(7);
+  });
+
+  test('a token comes from the environment or from a file, and so does the address of the database', async () => {
+    writeFileSync(file('token.txt'), 'from-a-file\n');
+    await runWith({ AUDIT_TOKEN_FILE: file('token.txt') }, 'live', url, '--key', verifierKey);
+    expect(asked.at(-1)).toBe('/api/audit/checkpoint Bearer from-a-file');
+    writeFileSync(file('url.txt'), `${log.server.url}\n`);
+    expect((await runWith({ AUDIT_DB_URL_FILE: file('url.txt') }, 'database'))[0]).toBe(0);
+    expect((await runWith({}, 'database'))[0]).toBe(64);
   });
 });
