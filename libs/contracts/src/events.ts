@@ -25,6 +25,7 @@ export const eventTable = {
   'identity.key.activated.v1': { action: 'key.activate', resource: 'key' },
   'identity.key.retired.v1': { action: 'key.retire', resource: 'key' },
   'identity.key.compromised.v1': { action: 'key.compromise', resource: 'key' },
+  'identity.source.rewound.v1': { action: 'source.rewind', resource: 'source' },
 
   'rbac.feature.created.v1': { action: 'feature.create', resource: 'feature' },
   'rbac.feature.updated.v1': { action: 'feature.update', resource: 'feature' },
@@ -40,6 +41,7 @@ export const eventTable = {
   'rbac.principal.activated.v1': { action: 'principal.activate', resource: 'principal' },
   'rbac.principal.deactivated.v1': { action: 'principal.deactivate', resource: 'principal' },
   'rbac.seed.applied.v1': { action: 'seed.apply', resource: 'seed' },
+  'rbac.source.rewound.v1': { action: 'source.rewind', resource: 'source' },
 
   'gateway.access.denied.v1': { action: 'access', resource: 'route' },
   'gateway.token.rejected.v1': { action: 'authenticate', resource: 'route' },
@@ -55,6 +57,7 @@ export const eventTable = {
   'audit.event.quarantined.v1': { action: 'event.quarantine', resource: 'event' },
   'audit.sources.recorded.v1': { action: 'sources.record', resource: 'log' },
   'audit.partition.retired.v1': { action: 'partition.retire', resource: 'log' },
+  'audit.source.rewound.v1': { action: 'source.rewind', resource: 'source' },
 } as const satisfies Record<string, { action: string; resource: string }>;
 
 export type EventType = keyof typeof eventTable;
@@ -74,6 +77,20 @@ export const Outcome = z.enum(['success', 'denied', 'failure', 'attempt']);
 export type Outcome = z.infer<typeof Outcome>;
 
 const Json = z.json();
+
+/** Deepest nesting of an event, the event itself being the first level. */
+export const eventDepthMax = 24;
+
+/** Whether a value of JSON has more levels than that. Level by level instead of recursion: depth is what is in doubt. */
+export function isDeeperThan(value: unknown, depthMax: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    const containers = level.filter((item): item is object => typeof item === 'object' && item !== null);
+    if (containers.length > 0 && depth >= depthMax) return true;
+    level = containers.flatMap((item): unknown[] => Object.values(item));
+  }
+  return false;
+}
 
 /**
  * One recorded fact, as it is hashed and kept. Instants are RFC 3339 in UTC with milliseconds. `change` holds the

@@ -7,8 +7,8 @@
  *     node services/audit/prove/outages.mjs [--seconds 90] [--seed N]
  */
 import { spawnSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createPrivateKey, randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -202,7 +202,9 @@ async function prove() {
   ].map(([name, tampered]) => ({ name, faults: judge(tampered, { answered, effects }).length }));
 
   await writeFile(path.join(home, 'kept'), kept.startsWith('{') ? JSON.parse(kept).checkpoint : kept);
-  const verified = audit(['database', '--kept', path.join(home, 'kept')]);
+  const key = await eventually('the verifier key', 30_000, async () => verifierKey());
+  const verified = audit(['database', '--kept', path.join(home, 'kept'), '--key', key]);
+  const live = audit(['live', `${system.gatewayUrl}/api`, '--kept', path.join(home, 'kept'), '--key', key]);
   const quarantined = entries.filter(({ type }) => type === 'audit.event.quarantined.v1').length;
 
   say(`faults: ${[...faults].map(([name, count]) => `${name} ${count}`).join(', ')}`);
@@ -215,17 +217,29 @@ async function prove() {
   );
   say(`quarantined: ${quarantined}`);
   for (const { name, faults: found } of controls) say(`control, ${name}: ${found} found`);
-  say(`audit-verify: exit ${verified.status}: ${verified.stdout.trim()}`);
+  say(`audit-verify database: exit ${verified.status}: ${verified.stdout.trim()}`);
+  say(`audit-verify live: exit ${live.status}: ${live.stdout.trim()}`);
   const isProven =
     verdict.length === 0 &&
     missing?.count === 0 &&
     quarantined === 0 &&
     verified.status === 0 &&
+    live.status === 0 &&
     controls.every(({ faults: found }) => found > 0) &&
     answered.length > 0;
   say(isProven ? 'PROVEN' : `NOT PROVEN (seed ${seed})`);
   if (!isProven) await explain();
   return isProven ? 0 : 1;
+}
+
+/** The public half of the key that the log was started with: from its file, not from the system that is judged. */
+async function verifierKey() {
+  const { formatVerifierKey, verifierKeyOf } = await import('@prime-nest/audit/log/checkpoint');
+  const answer = await fetch(`${system.gatewayUrl}/api/audit/checkpoint`, { headers: { accept: 'application/json' } });
+  if (!answer.ok) return undefined;
+  const { checkpoint } = await answer.json();
+  const pem = await readFile(path.join(home, 'secrets/audit-signing-key.pem'), 'utf8');
+  return formatVerifierKey(verifierKeyOf(checkpoint.split('\n')[0], createPrivateKey(pem)));
 }
 
 /** What a person would look at first. */

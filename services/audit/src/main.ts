@@ -1,21 +1,24 @@
 import { auditRpc } from '@prime-nest/contracts/audit';
 import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
+import { serviceContext } from '@prime-nest/kit/context';
 import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
 import { newId } from '@prime-nest/kit/ids';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
+import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
 import { AuditModule } from './audit.module.js';
-import { CheckLogJob } from './check-log.job.js';
+import { checkLogTurn } from './check-log.job.js';
 import { CheckLogCommand } from './check/check-log.command.js';
 import { StoredLogStore } from './check/stored-log.store.js';
-import { CheckpointJob } from './checkpoint.job.js';
+import { checkpointTurn } from './checkpoint.job.js';
 import { readAuditConfig, signingKey } from './config.js';
 import { IngestConsumer } from './ingest.consumer.js';
+import { LeaderJob } from './leader.job.js';
 import { AppendCommand } from './log/append.command.js';
 import { formatVerifierKey, verifierKeyOf } from './log/checkpoint.js';
 import { LogStore } from './log/log.store.js';
@@ -27,11 +30,13 @@ import { CheckpointStore } from './proof/checkpoint.store.js';
 import { ReceiptCommand } from './proof/receipt.command.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
 import { SignedStateStore } from './proof/signed-state.store.js';
-import { RecordSourcesJob } from './record-sources.job.js';
+import { recordSourcesTurn } from './record-sources.job.js';
 import { EntryStore } from './search/entry.store.js';
 import { checkpointAge, logSize, sequencerLeading, sequencerPending } from './telemetry.js';
 
 const service = 'audit';
+/** How often it is looked whether there is enough to record. */
+const recordSourcesMs = 1_000;
 
 runService({
   service,
@@ -68,7 +73,11 @@ runService({
     const outbox = createOutbox({ service, clock: systemClock });
     const checkpoints = new CheckpointStore();
     const receipt = new ReceiptCommand({ database, checkpoints });
-    const receipts = { ask: receipt.run.bind(receipt) };
+    const receipts: ReceiptOptions = {
+      ask: receipt.run.bind(receipt),
+      onRewound: (tx, after) =>
+        outbox.append(tx, { type: 'audit.source.rewound.v1', change: { after } }, serviceContext(service)),
+    };
     const relay = startRelay({ database, connection, source: service, log, receipts });
     outbox.onCommitted(() => relay.wake());
     life.onStop('relay', () => relay.stop());
@@ -87,33 +96,25 @@ runService({
       key,
       clock,
     });
-    const signer = new CheckpointJob({
-      sign,
-      log,
-      intervalMs: config.AUDIT_CHECKPOINT_INTERVAL_MS,
-      isLeader: () => lock.isHeld,
-    });
-    const checker = new CheckLogJob({
-      check: new CheckLogCommand({ database, log: new StoredLogStore() }),
-      log,
-      intervalMs: config.AUDIT_CHECK_INTERVAL_SECONDS * 1_000,
-      isLeader: () => lock.isHeld,
-    });
+    const record = new RecordSourcesCommand({ database, log: logStore, sources: new SourceStore(), clock, newId });
+    const check = new CheckLogCommand({ database, log: new StoredLogStore() });
+    const isLeader = () => lock.isHeld;
+    const jobs = {
+      checkpoints: { intervalMs: config.AUDIT_CHECKPOINT_INTERVAL_MS, turn: checkpointTurn({ sign, log }) },
+      'source records': { intervalMs: recordSourcesMs, turn: recordSourcesTurn({ record, log }) },
+      'log check': { intervalMs: config.AUDIT_CHECK_INTERVAL_SECONDS * 1_000, turn: checkLogTurn({ check, log }) },
+    };
     sequencerPending.from(() => ingest.pending());
     sequencerLeading.from(() => (lock.isHeld ? 1 : 0));
     logSize.from(async () => (await checkpoints.coverage(database)).entries);
     checkpointAge.from(async () => (await checkpoints.coverage(database)).uncoveredSeconds);
-    const record = new RecordSourcesCommand({ database, log: logStore, sources: new SourceStore(), clock, newId });
-    const recorder = new RecordSourcesJob({ record, log, isLeader: () => lock.isHeld });
     ingest.start();
-    recorder.start();
-    life.onStop('source records', () => recorder.stop());
-    signer.start();
-    checker.start();
     life.onStop('ingest', () => ingest.stop());
-    life.onStop('checkpoints', () => signer.stop());
-    life.onStop('log check', () => checker.stop());
-
+    for (const [name, options] of Object.entries(jobs)) {
+      const job = new LeaderJob({ ...options, isLeader });
+      job.start();
+      life.onStop(name, () => job.stop());
+    }
     const module = AuditModule.with({ database, outbox, verifierKey });
     const { server } = await serveRpc({ service, module, connection, contracts: auditRpc, log, life });
     await startHealth({

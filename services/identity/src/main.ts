@@ -55,7 +55,9 @@ runService({
 
     const calls = createBusClient({ connection, contracts: auditRpc, log });
     const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask } });
+    const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
+      outbox.append(tx, { type: 'identity.source.rewound.v1', change: { after } }, serviceContext(service));
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound } });
     life.onStop('relay', () => relay.stop());
     outbox.onCommitted(() => {
       relay.wake();

@@ -66,7 +66,9 @@ runService({
 
     const calls = createBusClient({ connection, contracts: auditRpc, log });
     const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask } });
+    const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
+      outbox.append(tx, { type: 'rbac.source.rewound.v1', change: { after } }, serviceContext(service));
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound } });
     outbox.onCommitted(() => {
       relay.wake();
     });

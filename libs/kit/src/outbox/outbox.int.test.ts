@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
-import { AuditEvent } from '@prime-nest/contracts/events';
+import { AuditEvent, eventDepthMax, isDeeperThan } from '@prime-nest/contracts/events';
 import { createTestDatabase } from '@prime-nest/testkit/postgres';
 import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import canonicalize from 'canonicalize';
@@ -130,6 +130,22 @@ describe('an appended event', () => {
     expect(large?.change).toEqual({
       after: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), size: expect.any(Number) },
     });
+  });
+
+  test('replaces a change that is nested deeper than the log takes by its digest, and keeps the deepest that it takes', async () => {
+    const nested = (depth: number): unknown => (depth === 0 ? 'end' : { in: nested(depth - 1) });
+    // The event, its change and the field before are levels, too.
+    for (const depth of [eventDepthMax - 2, eventDepthMax - 1, 2_000]) {
+      const change = { after: nested(depth) };
+      await database.transaction((tx) => outbox.append(tx, { type: 'rbac.role.updated.v1', change }, context));
+    }
+    const [deepest, deeper, absurd] = (await stored()).slice(-3);
+    expect(deepest?.change).toEqual({ after: nested(eventDepthMax - 2) });
+    expect([deepest, deeper, absurd].map((event) => isDeeperThan(event, eventDepthMax))).toEqual([false, false, false]);
+    for (const event of [deeper, absurd])
+      expect(event?.change).toEqual({
+        after: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/), size: expect.any(Number) },
+      });
   });
 
   test('is refused for another service, and without an open transaction', async () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
-import { AuditEvent, eventSource, eventTable } from '@prime-nest/contracts/events';
+import { AuditEvent, eventDepthMax, eventSource, eventTable, isDeeperThan } from '@prime-nest/contracts/events';
 import type { EventDraft } from '@prime-nest/contracts/events';
 import { formatTraceparent } from '@prime-nest/contracts/trace';
 import canonicalize from 'canonicalize';
@@ -112,7 +112,7 @@ function buildEvent(service: string, draft: EventDraft, context: CallContext, no
     resource: { type: resource, ...(draft.resourceId === undefined ? {} : { id: draft.resourceId }) },
     outcome: draft.outcome ?? 'success',
     ...(draft.reasonCode === undefined ? {} : { reasonCode: draft.reasonCode }),
-    ...(draft.change === undefined ? {} : { change: plainJson(draft.change) }),
+    ...(draft.change === undefined ? {} : { change: recordable(draft.change) }),
     correlationId: context.correlationId,
     traceId: context.trace.traceId,
     spanId: context.trace.spanId,
@@ -129,15 +129,25 @@ function buildEvent(service: string, draft: EventDraft, context: CallContext, no
 export function encodeEvent(event: AuditEvent): Buffer {
   const bytes = canonicalBytes(event);
   if (bytes.length <= entryBytesMax) return bytes;
-  const change = canonicalBytes(event.change ?? null);
-  const digest = { sha256: createHash('sha256').update(change).digest('hex'), size: change.length };
-  return canonicalBytes({ ...event, change: { after: digest } });
+  return canonicalBytes({ ...event, change: { after: digestOf(event.change ?? null) } });
+}
+
+function digestOf(change: unknown): { sha256: string; size: number } {
+  const bytes = canonicalBytes(change);
+  return { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
 }
 
 function canonicalBytes(value: unknown): Buffer {
   const text = canonicalize(value);
   if (text === undefined) throw new AppError('internal', { internal: { reason: 'the event is not JSON' } });
   return Buffer.from(text, 'utf8');
+}
+
+/** The change as it is recorded; one that is nested deeper than the log takes is recorded by its digest. */
+function recordable(change: unknown): unknown {
+  const plain = plainJson(change);
+  // The event around it is a level.
+  return isDeeperThan(plain, eventDepthMax - 1) ? { after: digestOf(plain) } : plain;
 }
 
 /** What JSON makes of a value: dates as text, no undefined, well-formed strings. A credential in it is masked. */

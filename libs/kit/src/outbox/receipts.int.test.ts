@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
+import { eventStream } from '@prime-nest/contracts/events';
 import { provisionStreams } from '@prime-nest/devstack/provision';
 import { startNats } from '@prime-nest/devstack/provider-nats';
 import { controllable } from '@prime-nest/testkit/controllable';
@@ -23,6 +23,8 @@ import { Secret } from '../secret.js';
 import { createOutboxTables } from './outbox-migration.js';
 import { createOutbox } from './outbox.js';
 import { addOutboxReceipts } from './receipt-migration.js';
+import type { ReceiptOptions } from './receipts.js';
+import { FarEnd } from '../../test-fixtures/far-end.js';
 import { startRelay } from './relay.js';
 import type { Relay } from './relay.js';
 
@@ -44,31 +46,10 @@ let database: Database;
 let owner: pg.Client;
 let relays: Relay[] = [];
 
-/** The far end: what it has taken, by epoch and number, and the answer to who asks. It takes nothing by itself. */
-const taken = new Map<string, Map<number, string>>();
-let isAway = false;
-const held = (epoch: string) => taken.get(epoch) ?? new Map<number, string>();
-function ask({ epoch }: { epoch: string }) {
-  if (isAway) return Promise.reject(new Error('away'));
-  let sequence = 0;
-  while (held(epoch).has(sequence + 1)) sequence++;
-  return Promise.resolve({ sequence, checkpoint: `signed ${sequence}` });
-}
-
-/** Takes everything that the stream holds now. */
-async function take(): Promise<void> {
-  const { state } = await manager.streams.info(eventStream);
-  for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
-    const header = (await manager.streams.getMessage(eventStream, { seq }))?.header;
-    const epoch = header?.get(eventHeaders.epoch) ?? '';
-    const number = Number(header?.get(eventHeaders.sequence));
-    const id = header?.get('Nats-Msg-Id').split('.')[0] ?? '';
-    const known = held(epoch).get(number);
-    // Two events under one number: what the log calls equivocation.
-    expect(known ?? id).toBe(id);
-    taken.set(epoch, held(epoch).set(number, id));
-  }
-}
+const farEnd = new FarEnd();
+const ask = farEnd.ask.bind(farEnd);
+const held = farEnd.held.bind(farEnd);
+const take = () => farEnd.take(manager);
 
 const provision = () => provisionStreams({ servers: `nats://127.0.0.1:${String(nats.port)}` });
 
@@ -89,8 +70,7 @@ afterAll(async () => {
   await nats.stop();
 });
 beforeEach(async () => {
-  taken.clear();
-  isAway = false;
+  farEnd.forget();
   await wipeStream();
   server = await createTestDatabase({ service: 'rbac', migrations: [Outbox1700000000000] });
   await openBoth(server.url, server.ownerUrl);
@@ -114,9 +94,11 @@ async function closeBoth(): Promise<void> {
   await owner.end();
 }
 
-function start(options: { aheadMax?: number; patienceMs?: number; receipts?: false } = {}): Relay {
-  const { aheadMax = 4_000, patienceMs = 200 } = options;
-  const receipts = options.receipts === false ? {} : { receipts: { ask, intervalMs: 20, patienceMs, aheadMax } };
+type StartOptions = Partial<ReceiptOptions> & { receipts?: false };
+
+function start({ receipts: isAsked, ...given }: StartOptions = {}): Relay {
+  const options = { ask, intervalMs: 20, patienceMs: 200, aheadMax: 4_000, ...given };
+  const receipts = isAsked === false ? {} : { receipts: options };
   const relay = startRelay({
     database,
     connection: bus,
@@ -174,6 +156,28 @@ describe('a stream that loses what it acknowledged', () => {
     expect((await state()).note).toBe('signed 65');
   });
 
+  test('is filled again only together with the record of it', async () => {
+    let isRefused = true;
+    const onRewound: ReceiptOptions['onRewound'] = (tx, after) => {
+      if (isRefused) return Promise.reject(new Error('not recorded'));
+      return outbox.append(tx, { type: 'rbac.source.rewound.v1', change: { after } }, serviceContext('rbac'));
+    };
+    const relay = start({ onRewound });
+    await write(12);
+    await published(12);
+    await wipeStream();
+    await eventually(() => Promise.resolve(!relay.isLeader()));
+    const { epoch } = await state();
+    isRefused = false;
+    await eventually(async () => {
+      await take();
+      return held(epoch).size === 13;
+    });
+    const [row] = await database.query<{ entry: Buffer }>('SELECT entry FROM outbox ORDER BY id DESC LIMIT 1');
+    expect(JSON.parse(String(row?.entry))).toMatchObject({ change: { after: { epoch, from: 12, to: 0 } } });
+    expect(takenIds(epoch)).toEqual(await ids());
+  });
+
   test('is filled again at the right place also where transaction ids get a digit more', async () => {
     await write(12);
     await owner.query(`UPDATE outbox o SET xid = (n.at + 3)::text::xid8
@@ -182,7 +186,7 @@ describe('a stream that loses what it acknowledged', () => {
     await published(12);
     await wipeStream();
     const { epoch } = await state();
-    taken.set(epoch, new Map((await ids()).slice(0, 3).map((id, index) => [index + 1, id])));
+    (await ids()).slice(0, 3).forEach((id, index) => held(epoch).set(index + 1, id));
     await eventually(async () => {
       await take();
       return held(epoch).size === 12;
@@ -205,7 +209,7 @@ describe('a stream that loses what it acknowledged', () => {
     start({ patienceMs: 100_000 });
     await write(10);
     await published(10);
-    isAway = true;
+    farEnd.isAway = true;
     await write(10);
     await published(20);
     expect((await manager.streams.info(eventStream)).state.messages).toBe(20);

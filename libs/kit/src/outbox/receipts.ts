@@ -1,4 +1,4 @@
-import type { Queryable } from '../database.js';
+import type { Database, Queryable, Tx } from '../database.js';
 import type { Logger } from '../log.js';
 import type { Batch, Cursor } from './batch.js';
 import { restartSetBack } from './origin.js';
@@ -11,9 +11,18 @@ export interface Receipt {
   readonly checkpoint: string | null;
 }
 
+/** Numbers after `to`, up to and including `from`, go out again. */
+export interface Rewound {
+  readonly epoch: string;
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface ReceiptOptions {
   /** Asks the log. Rejects when there is no answer; that is no reason for anything but asking again. */
   readonly ask: (place: { readonly source: string; readonly epoch: string }) => Promise<Receipt>;
+  /** Records in the same transaction that numbers are published again: what the transport lost stays visible. */
+  readonly onRewound?: (tx: Tx, rewound: Rewound) => Promise<void>;
   readonly intervalMs?: number;
   /** How long a receipt may stand still behind what is published before all of that is published again. */
   readonly patienceMs?: number;
@@ -34,6 +43,7 @@ const pruneRows = 5_000;
  * under the same ids and numbers. One instance per leadership: it remembers nothing that the next one needs.
  */
 export class ReceiptKeeper {
+  readonly #database: Database;
   readonly #source: string;
   readonly #options: ReceiptOptions;
   readonly #log: Logger;
@@ -43,7 +53,9 @@ export class ReceiptKeeper {
   #stalled: { readonly sequence: number; readonly since: number } | undefined;
   #prunedAt = -Infinity;
 
-  constructor({ source, options, log }: { source: string; options: ReceiptOptions; log: Logger }) {
+  constructor(parts: { database: Database; source: string; options: ReceiptOptions; log: Logger }) {
+    const { database, source, options, log } = parts;
+    this.#database = database;
     this.#source = source;
     this.#options = options;
     this.#log = log;
@@ -75,11 +87,11 @@ export class ReceiptKeeper {
   }
 
   /** True when the cursor was moved back. */
-  async #settle(database: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
+  async #settle(session: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
     const { patienceMs = 30_000 } = this.#options;
     const known = Number(cursor.receiptSeq);
     if (sequence > known && BigInt(sequence) <= cursor.seq) {
-      await keepReceipt(database, { source: this.#source, cursor, sequence, checkpoint });
+      await keepReceipt(session, { source: this.#source, cursor, sequence, checkpoint });
     }
     if (BigInt(sequence) >= cursor.seq) {
       this.#stalled = undefined;
@@ -89,11 +101,19 @@ export class ReceiptKeeper {
     if (this.#stalled?.sequence !== sequence) this.#stalled = { sequence, since: now };
     if (now - this.#stalled.since < patienceMs) return false;
     this.#stalled = undefined;
-    const to = await rewind(database, { source: this.#source, cursor, sequence });
+    const to = await this.#database.transaction((tx) => this.#rewind(tx, cursor, sequence));
     const fields = { source: this.#source, from: String(cursor.seq), receipt: sequence, to: to?.toString() };
     if (to !== undefined && to > BigInt(sequence)) this.#log.error(fields, 'relay.pruned_too_early');
     else this.#log.warn(fields, 'relay.rewound');
     return true;
+  }
+
+  /** A crash before the commit leaves neither; the next look rewinds again. */
+  async #rewind(tx: Tx, cursor: Cursor, sequence: number): Promise<bigint | undefined> {
+    const to = await rewind(tx, { source: this.#source, cursor, sequence });
+    const rewound = { epoch: cursor.epoch, from: Number(cursor.seq), to: Number(to) };
+    if (to !== undefined) await this.#options.onRewound?.(tx, rewound);
+    return to;
   }
 
   /** In the background: the log may be away, and events go on being published meanwhile. */

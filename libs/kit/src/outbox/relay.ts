@@ -123,8 +123,8 @@ class RelayLoop {
     this.isLeader = true;
     log.info({ source }, 'relay.leading');
     await settleOrigin(session, source, log);
-    const { receipts: options } = this.#options;
-    const receipts = options === undefined ? undefined : new ReceiptKeeper({ source, options, log });
+    const { receipts: options, database } = this.#options;
+    const receipts = options === undefined ? undefined : new ReceiptKeeper({ database, source, options, log });
     while (!this.#isStopping) {
       this.#isWoken = false;
       const outcome = await this.#step(session, receipts);

@@ -1,12 +1,9 @@
 import { hash } from 'node:crypto';
-import { AuditEvent, eventSource, eventSubject } from '@prime-nest/contracts/events';
+import { AuditEvent, eventDepthMax, eventSource, eventSubject, isDeeperThan } from '@prime-nest/contracts/events';
 import canonicalize from 'canonicalize';
 
 /** Most bytes of an entry: C2SP tlog-tiles writes an entry's length in 16 bits. */
 export const entryBytesMax = 60_000;
-
-/** Deepest nesting of an entry, so that a page of entries stays within what the bus carries. */
-export const entryDepthMax = 24;
 
 /** Why a message is kept in quarantine and its event is not in the log. */
 export type Rejection =
@@ -49,7 +46,7 @@ export function readEvent({ subject, data }: Pick<Arrival, 'subject' | 'data'>):
   } catch {
     return { rejection: 'not_json' };
   }
-  if (isDeeperThan(value, entryDepthMax)) return { rejection: 'too_deep' };
+  if (isDeeperThan(value, eventDepthMax)) return { rejection: 'too_deep' };
   if (canonicalText(value) !== text) return { rejection: 'not_canonical' };
   const parsed = AuditEvent.safeParse(value);
   if (!parsed.success) return { rejection: 'wrong_schema' };
@@ -84,15 +81,4 @@ function canonicalText(value: unknown): string | undefined {
     // A lone surrogate: RFC 8785 §3.2.2.2 has no form for it.
     return undefined;
   }
-}
-
-/** Level by level instead of recursion: depth is what is in doubt. */
-function isDeeperThan(value: unknown, depthMax: number): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    const containers = level.filter((item): item is object => typeof item === 'object' && item !== null);
-    if (containers.length > 0 && depth >= depthMax) return true;
-    level = containers.flatMap((item): unknown[] => Object.values(item));
-  }
-  return false;
 }
