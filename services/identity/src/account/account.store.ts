@@ -1,5 +1,5 @@
 import { AppError } from '@prime-nest/contracts/errors';
-import { isUniqueViolation, type Queryable, type Tx } from '@prime-nest/kit/database';
+import { isUniqueViolation, type Prepared, type Queryable, type Tx } from '@prime-nest/kit/database';
 
 /** A stored account with what only identity may know of it. */
 export interface AccountRow {
@@ -21,12 +21,14 @@ export async function findAccount(db: Queryable, id: string): Promise<AccountRow
   return rows[0];
 }
 
+const byEmail: Prepared = {
+  name: 'account.by_email',
+  text: `SELECT ${columns} FROM account WHERE email = $1 AND deleted_at IS NULL`,
+};
+
 /** `email` as the contract normalizes it: trimmed, lower-case. */
 export async function findAccountByEmail(db: Queryable, email: string): Promise<AccountRow | undefined> {
-  const rows = await db.query<AccountRow>(`SELECT ${columns} FROM account WHERE email = $1 AND deleted_at IS NULL`, [
-    email,
-  ]);
-  return rows[0];
+  return (await db.query<AccountRow>(byEmail, [email]))[0];
 }
 
 /**

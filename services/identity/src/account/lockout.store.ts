@@ -1,4 +1,4 @@
-import type { Database, Queryable, Tx } from '@prime-nest/kit/database';
+import type { Database, Prepared, Queryable, Tx } from '@prime-nest/kit/database';
 import { escalation, type Lane, type LaneKind, type LockoutPolicy } from './lockout.js';
 
 /** What an attempt may do: run one hash, or nothing until `lockedUntil`. */
@@ -28,7 +28,7 @@ export async function chargeLanes(
   db: Database,
   { lane, source, policy, now }: { lane: Lane; source: Lane | undefined; policy: LockoutPolicy; now: Date },
 ): Promise<Admission> {
-  const rows = await db.query<ChargeRow>(chargeSql, [
+  const rows = await db.query<ChargeRow>({ name: 'lockout.charge', text: chargeSql }, [
     lane.key,
     lane.kind,
     lane.identifier,
@@ -120,12 +120,18 @@ export async function locksOf(db: Queryable, lanes: readonly Lane[], now: Date):
   return new Map(rows.map(({ lane, until }) => [lane.toString('hex'), until]));
 }
 
+/** The own lane before the source, like {@link chargeLanes}, or a success and an attempt could wait for each other. */
+const clearSql: Prepared = {
+  name: 'lockout.clear',
+  text: `WITH own AS (DELETE FROM login_lane WHERE lane = ANY($1::bytea[]) RETURNING 1)
+   ${takeBackSql('$2', '$3')} AND (SELECT count(*) FROM own) >= 0`,
+};
+
 /** A success: forgets the failures of its own lane, and takes back its own charge, no more, from the shared source. */
 export async function clearCharges(tx: Tx, charges: readonly Charge[]): Promise<void> {
-  for (const charge of charges) {
-    if (charge.lane.kind === 'source') await takeBack(tx, charge);
-    else await tx.query('DELETE FROM login_lane WHERE lane = $1', [charge.lane.key]);
-  }
+  const source = charges.find(({ lane }) => lane.kind === 'source');
+  const own = charges.filter((charge) => charge !== source).map(({ lane }) => lane.key);
+  await tx.query(clearSql, [own, source?.lane.key ?? null, source?.lockedUntil ?? null]);
 }
 
 /** For an attempt that ran no hash after all: as if it had not been made. */
@@ -134,12 +140,14 @@ export async function refundCharges(db: Database, charges: readonly Charge[]): P
 }
 
 async function takeBack(db: Queryable, { lane, lockedUntil: lock }: Charge): Promise<void> {
-  await db.query(
-    `UPDATE login_lane SET failures = GREATEST(0, failures - 1),
-       locked_until = CASE WHEN locked_until = $2::timestamptz THEN NULL ELSE locked_until END
-     WHERE lane = $1`,
-    [lane.key, lock],
-  );
+  await db.query(takeBackSql('$1', '$2'), [lane.key, lock]);
+}
+
+/** One failure less, and the lock open if this charge closed it. A function: statements above are made of it. */
+function takeBackSql(lane: string, lock: string): string {
+  return `UPDATE login_lane SET failures = GREATEST(0, failures - 1),
+     locked_until = CASE WHEN locked_until = ${lock}::timestamptz THEN NULL ELSE locked_until END
+   WHERE lane = ${lane}::bytea`;
 }
 
 /** Opens every lane of the identifier: strangers, devices and the question for the current password. */

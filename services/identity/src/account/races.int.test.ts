@@ -6,7 +6,7 @@ import { testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
 import { migrations } from '../migrations/migrate.js';
-import { endAllSessions, insertSession, rotation, type NewSession } from '../session/session.store.js';
+import { endAllSessions, opening, rotation, type NewSession } from '../session/session.store.js';
 import { anonymous, goodPassword, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
 import { replacePassword } from './account.store.js';
 
@@ -129,7 +129,10 @@ describe('a password change', () => {
           [session.id, session.accountId, session.provenEpoch, session.sealedKey, session.now, session.expiresAt],
         ),
       );
-    const guarded = (session: NewSession) => database.transaction((tx) => insertSession(tx, session));
+    const guarded = (session: NewSession) => {
+      const { mutation, params } = opening(session);
+      return database.query(mutation, params);
+    };
     for (const [index, insert] of [guarded, naive].entries()) {
       const { id, passwordHash } = accounts[index] ?? (await identity.newAccount());
       let inserting: Promise<unknown> = Promise.resolve();

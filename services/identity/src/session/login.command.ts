@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
+import type { EventDraft } from '@prime-nest/contracts/events';
 import type { TokenResponse } from '@prime-nest/contracts/identity';
 import type { Clock } from '@prime-nest/kit/clock';
-import type { Database, Tx } from '@prime-nest/kit/database';
+import type { Database } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
@@ -16,7 +17,7 @@ import { isCurrentHash } from '../account/password-hash.js';
 import type { PasswordHasher } from '../account/password-hasher.worker.js';
 import type { Envelope } from '../signing/envelope.js';
 import type { EndSessions } from './end-sessions.command.js';
-import { endSurplusSessions, insertSession } from './session.store.js';
+import { endSurplusSessions, opening } from './session.store.js';
 import type { TokenIssuer } from './token-issuer.js';
 
 export interface LoginParts {
@@ -93,7 +94,7 @@ export class Login {
     charges: readonly Charge[],
     context: CallContext,
   ): Promise<TokenResponse | undefined> {
-    const { envelope, clock, issuer, ending, idleSeconds, absoluteSeconds, sessionsMax } = this.#parts;
+    const { envelope, clock, issuer, ending, outbox, idleSeconds, absoluteSeconds, sessionsMax } = this.#parts;
     const now = clock();
     const sessionId = newId();
     const sessionKey = randomBytes(32);
@@ -101,7 +102,7 @@ export class Login {
     const idleExpiresAt = new Date(Math.min(now.getTime() + idleSeconds * 1000, expiresAt.getTime()));
     const byOwner: CallContext = { ...context, actor: { type: 'user', id: account.id, sessionId } };
     const isOpen = await ending.announceAfter(async (tx) => {
-      const isInserted = await insertSession(tx, {
+      const session = opening({
         id: sessionId,
         accountId: account.id,
         provenEpoch: account.credentialEpoch,
@@ -112,9 +113,13 @@ export class Login {
         ip: context.ip ?? null,
         userAgent: context.userAgent ?? null,
       });
-      if (!isInserted) return false;
+      const draft: EventDraft = {
+        type: 'identity.login.succeeded.v1',
+        resourceId: sessionId,
+        change: { after: { accountId: account.id } },
+      };
+      if ((await outbox.appendWith(tx, { ...session, draft }, byOwner)) === undefined) return false;
       await clearCharges(tx, charges);
-      await this.#record(tx, sessionId, account.id, byOwner);
       const surplus = await endSurplusSessions(tx, account.id, sessionsMax, now);
       await ending.record(tx, { sessionIds: surplus, reason: 'session_cap', context: byOwner });
       return true;
@@ -131,14 +136,6 @@ export class Login {
       tokenId: newId(),
       now,
     });
-  }
-
-  #record(tx: Tx, sessionId: string, accountId: string, context: CallContext): Promise<void> {
-    return this.#parts.outbox.append(
-      tx,
-      { type: 'identity.login.succeeded.v1', resourceId: sessionId, change: { after: { accountId } } },
-      context,
-    );
   }
 
   /** A hash made with other parameters is replaced while the password is at hand; failing to never fails the sign-in. */

@@ -33,6 +33,12 @@ const state = `s.account_id AS "accountId", s.credential_epoch AS "credentialEpo
   s.rotated_at AS "rotatedAt", s.retry_key AS "retryKey", s.redemptions,
   s.idle_expires_at AS "idleExpiresAt", s.expires_at AS "expiresAt", s.sealed_key AS "sealedKey"`;
 
+/** A change of one session, to be run together with its event. */
+export interface Mutation {
+  readonly mutation: Prepared;
+  readonly params: readonly unknown[];
+}
+
 export interface NewSession {
   readonly id: string;
   readonly accountId: string;
@@ -46,19 +52,24 @@ export interface NewSession {
   readonly userAgent: string | null;
 }
 
+const openSql: Prepared = {
+  name: 'session.open',
+  text: `INSERT INTO session (id, account_id, credential_epoch, sealed_key, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent)
+   SELECT $1, holder.id, holder.credential_epoch, $4, $5, $5, $6, $7, $8, $9
+   FROM (SELECT id, credential_epoch FROM account
+         WHERE id = $2 AND credential_epoch = $3 AND is_active AND deleted_at IS NULL FOR NO KEY UPDATE) holder
+   RETURNING id`,
+};
+
 /**
  * Opens a session only if the credentials are still those that were verified, in one statement that also holds the
  * account until the transaction ends: a password change either comes before, and then nothing is inserted, or comes
- * after, and then finds the row and ends it. Answers whether the session exists.
+ * after, and then finds the row and ends it. Returns a row if the session exists.
  */
-export async function insertSession(tx: Tx, session: NewSession): Promise<boolean> {
-  const rows = await tx.query(
-    `INSERT INTO session (id, account_id, credential_epoch, sealed_key, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent)
-     SELECT $1, holder.id, holder.credential_epoch, $4, $5, $5, $6, $7, $8, $9
-     FROM (SELECT id, credential_epoch FROM account
-           WHERE id = $2 AND credential_epoch = $3 AND is_active AND deleted_at IS NULL FOR NO KEY UPDATE) holder
-     RETURNING id`,
-    [
+export function opening(session: NewSession): Mutation {
+  return {
+    mutation: openSql,
+    params: [
       session.id,
       session.accountId,
       session.provenEpoch,
@@ -69,8 +80,7 @@ export async function insertSession(tx: Tx, session: NewSession): Promise<boolea
       session.ip,
       session.userAgent,
     ],
-  );
-  return rows.length === 1;
+  };
 }
 
 export interface Rotation {
@@ -110,7 +120,7 @@ export function rotation({
   idleSeconds,
   retryKey,
   redemption,
-}: Rotation): { mutation: Prepared; params: readonly unknown[] } {
+}: Rotation): Mutation {
   const redemptions = JSON.stringify([redemption]);
   return {
     mutation: rotateSql,
@@ -166,18 +176,19 @@ export async function endAllSessions(tx: Tx, accountId: string, reason: EndReaso
   return rows.filter(({ wasLive }) => wasLive).map(({ id }) => id);
 }
 
+const surplusSql: Prepared = {
+  name: 'session.end_surplus',
+  text: `UPDATE session SET revoked_at = $3, revoked_reason = 'session_cap'
+   WHERE id IN (
+     SELECT id FROM session
+     WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $3 AND idle_expires_at > $3
+     ORDER BY rotated_at DESC, id DESC OFFSET $2)
+   RETURNING id`,
+};
+
 /** Ends the least recently used sessions beyond `max`. The account must be held, or two sign-ins may both count short. */
 export async function endSurplusSessions(tx: Tx, accountId: string, max: number, now: Date): Promise<string[]> {
-  const rows = await tx.query<{ id: string }>(
-    `UPDATE session SET revoked_at = $3, revoked_reason = 'session_cap'
-     WHERE id IN (
-       SELECT id FROM session
-       WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $3 AND idle_expires_at > $3
-       ORDER BY rotated_at DESC, id DESC OFFSET $2)
-     RETURNING id`,
-    [accountId, max, now],
-  );
-  return rows.map(({ id }) => id);
+  return (await tx.query<{ id: string }>(surplusSql, [accountId, max, now])).map(({ id }) => id);
 }
 
 export interface SessionRow {
