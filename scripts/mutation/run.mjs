@@ -11,6 +11,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const least = 85;
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(areas);
 process.chdir(root);
+process.env.TEST_WALKS ??= '100';
 
 /** Counts and survivors of a report in the common format of mutation testing tools. */
 function judge(file) {

@@ -38,8 +38,11 @@ interface Step {
 }
 
 /** Random walks through policies; `visit` sees every step with the naive rows beside the snapshots. */
+/** At most a tenth of TEST_WALKS, which mutation testing sets: it runs these tests some hundred times. */
+const walksMax = Number(process.env['TEST_WALKS'] ?? 10_000) / 10;
+
 function walk(walks: number, steps: number, visit: (step: Step) => void): void {
-  for (let i = 0; i < walks; i++) {
+  for (let i = 0; i < Math.min(walks, walksMax); i++) {
     const random = seededRandom(seed + i);
     let counter = 0;
     const newId = () => `${i}-${(counter++).toString().padStart(6, '0')}`;
