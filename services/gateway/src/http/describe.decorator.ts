@@ -20,6 +20,8 @@ export interface Description {
   /** Request headers that the route reads: name to meaning. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly mediaType?: string;
+  /** Whether it is answered as text, too, by what `Accept` asks for. */
+  readonly isAlsoText?: boolean;
 }
 
 const descriptionKey = Symbol('description');
@@ -33,7 +35,7 @@ export function descriptionOf(handler: object): Description | undefined {
  * the handler's parameters, so what is documented is what is checked.
  */
 export function Describe(description: Description): MethodDecorator {
-  const { summary, status = 200, response, example, errors = [], headers = {}, mediaType } = description;
+  const { summary, status = 200, response, example, errors = [], headers = {}, mediaType, isAlsoText } = description;
   const success = {
     status,
     description: status === 204 ? 'Done.' : 'Success.',
@@ -51,6 +53,7 @@ export function Describe(description: Description): MethodDecorator {
       status,
       ...(example === undefined ? {} : { example }),
       ...(mediaType === undefined ? {} : { mediaType }),
+      ...(isAlsoText === true ? { isAlsoText } : {}),
     }),
     ...(description.request === undefined ? [] : [ApiExtension('x-request-example', description.request)]),
     ...Object.entries(headers).map(([name, meaning]) => ApiHeader({ name, description: meaning, required: false })),

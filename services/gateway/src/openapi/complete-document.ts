@@ -12,8 +12,15 @@ interface Operation {
   responses: Record<string, unknown>;
   'x-permission'?: string;
   'x-errors'?: readonly ErrorCode[];
-  'x-success'?: { readonly status: number; readonly example?: unknown; readonly mediaType?: string };
+  'x-success'?: Success;
   'x-request-example'?: unknown;
+}
+
+interface Success {
+  readonly status: number;
+  readonly example?: unknown;
+  readonly mediaType?: string;
+  readonly isAlsoText?: boolean;
 }
 
 const methods = ['get', 'post', 'put', 'patch', 'delete'] as const;
@@ -95,10 +102,7 @@ function describeNeed(permission: string | undefined, isSecured: boolean): strin
   return isSecured ? 'Requires a valid access token.' : 'Needs no access token.';
 }
 
-function completeSuccess(
-  operation: Operation,
-  { status, example, mediaType }: NonNullable<Operation['x-success']>,
-): void {
+function completeSuccess(operation: Operation, { status, example, mediaType, isAlsoText }: Success): void {
   const response = operation.responses[String(status)] as
     { content?: Record<string, object>; headers?: object } | undefined;
   if (response === undefined) return;
@@ -110,6 +114,7 @@ function completeSuccess(
   if (content === undefined) return;
   response.content = {
     [mediaType ?? 'application/json']: { ...content, ...(example === undefined ? {} : { example }) },
+    ...(isAlsoText === true ? { 'text/plain': { schema: { type: 'string' } } } : {}),
   };
 }
 

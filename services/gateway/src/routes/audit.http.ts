@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Query, Req, Res, StreamableFile } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiParam, ApiTags } from '@nestjs/swagger';
 import { EventFilter, ExportedEntry, LogEntry, RetiredEntries, auditRpc } from '@prime-nest/contracts/audit';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
@@ -101,6 +101,7 @@ export class AuditHttp {
       checkpoint: note,
     },
     errors: ['not_found'],
+    isAlsoText: true,
   })
   async proof(
     @Param('id', { schema: Id }) id: string,
@@ -149,6 +150,7 @@ export class AuditHttp {
       verifierKey: 'prime-nest-log+1a2b3c4d+AQIDBAUGBwg=',
       signedAt: '2026-01-31T09:30:01.000Z',
     },
+    isAlsoText: true,
   })
   async checkpoint(
     @Context() context: CallContext,
@@ -178,6 +180,7 @@ export class AuditHttp {
 
   @Get('tile/*')
   @Public()
+  @ApiParam({ name: 'path', description: 'The address of the tile.', schema: { type: 'string' } })
   @Describe({
     summary: 'A tile of hashes of the log (C2SP tlog-tiles)',
     description: 'Address: `<level>/<index>[.p/<width>]`, the index in groups of three digits as `x001/234`.',
