@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Id } from './ids.js';
 import { page, PageRequest } from './page.js';
+import { isPlainDecideRequest, isPlainDecideResponse } from './rbac-decide.js';
 import type { RpcContracts } from './rpc.js';
 
 const Instant = z.iso.datetime();
@@ -112,6 +113,7 @@ export const rbacRpc = {
     response: z.object({ revision: Revision, decisions: z.array(Decision) }),
     errors: [],
     timeoutMs: 1000,
+    hot: { isRequest: isPlainDecideRequest, isResponse: isPlainDecideResponse, servedLevel: 'debug' },
   },
   /** The roles that grant, or why nothing does: now, or as it was at an earlier revision (`not_found` beyond head). */
   'rbac.access.explain.v1': {

@@ -12,6 +12,20 @@ export interface RpcContract {
   readonly errors: readonly ErrorCode[];
   /** Deadline of one call in milliseconds. The caller gives up with `unavailable`; the server drops expired work. */
   readonly timeoutMs: number;
+  /** For the subjects that every request needs. */
+  readonly hot?: HotPath;
+}
+
+/**
+ * What a busy subject spares. Neither changes what is accepted or answered: where `is…` answers false, for whatever
+ * reason, the schema decides.
+ */
+export interface HotPath {
+  /** True only for a value that the schema accepts and hands out as it is. */
+  readonly isRequest: (value: unknown) => boolean;
+  readonly isResponse: (value: unknown) => boolean;
+  /** `debug`: a call that succeeded is logged at `info` only in a trace that is recorded. Failures always are. */
+  readonly servedLevel: 'info' | 'debug';
 }
 
 /** Subject (`<service>.<noun>.<verb>.v<n>`) to contract. A breaking change is a new `v`. */

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { Actor, CallContext } from '@prime-nest/contracts/context';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newId } from './ids.js';
@@ -48,9 +48,18 @@ export function serviceContext(service: string): CallContext {
   return freshContext({ type: 'service', id: service });
 }
 
+/** Drawn in bulk: a call to the operating system per span would cost more than the rest of it. No secrets are made of it. */
+const pool = Buffer.alloc(4_096);
+let used = pool.length;
+
 function nonZeroHex(bytes: number): string {
   for (;;) {
-    const hex = randomBytes(bytes).toString('hex');
+    if (used + bytes > pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    const hex = pool.toString('hex', used, used + bytes);
+    used += bytes;
     if (!/^0+$/.test(hex)) return hex;
   }
 }

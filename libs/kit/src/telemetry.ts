@@ -56,6 +56,7 @@ export interface Span {
 export function startSpan(name: string, options: SpanOptions = {}): Span {
   const { kind = 'internal', attributes, parent, startedAt, links = [] } = options;
   const above = parent === 'none' ? undefined : (parent ?? currentContext()?.trace);
+  if (isUnrecorded()) return new PlainSpan(above === undefined ? newTrace() : childTrace(above));
   const base = parent === 'none' ? ROOT_CONTEXT : above === undefined ? active.active() : remote(above);
   const span = tracer.startSpan(
     name,
@@ -89,6 +90,25 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
     },
     run: (fn) => active.with(scope, fn),
   };
+}
+
+/** Without an SDK a span is a position in a trace and nothing else. */
+class PlainSpan implements Span {
+  constructor(readonly trace: TraceContext) {}
+  setAttribute(): void {}
+  link(): void {}
+  fail(): void {}
+  end(): void {}
+  run<T>(fn: () => T): T {
+    return fn();
+  }
+}
+
+/** Whether no SDK is registered: the API then makes spans that go nowhere. */
+function isUnrecorded(): boolean {
+  const provider: unknown = otel.getTracerProvider();
+  const delegate: unknown = hasDelegate(provider) ? provider.getDelegate() : provider;
+  return typeof delegate === 'object' && delegate !== null && delegate.constructor.name === 'NoopTracerProvider';
 }
 
 /** Runs `fn` inside a span: current for logs and for calls made below it, failed when `fn` throws, ended either way. */

@@ -2,7 +2,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
 import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/server';
-import { annotate } from '@prime-nest/kit/telemetry';
+import { annotate, isRecorded } from '@prime-nest/kit/telemetry';
 import { decide } from './policy/decide.js';
 import { explain } from './policy/explain.js';
 import type { HistoryStore } from './policy/history.store.js';
@@ -25,16 +25,19 @@ export class AccessRpc {
   async decide(request: Request<'rbac.access.decide.v1'>): Promise<Response<'rbac.access.decide.v1'>> {
     const { snapshot, nowMs } = await this.replica.fresh(request.minRevision);
     const decisions = request.checks.map((check) => decide(snapshot, check, nowMs));
-    const allowed = decisions.filter(({ effect }) => effect === 'allow').length;
+    let allowed = 0;
+    for (const { effect } of decisions) if (effect === 'allow') allowed++;
     const denied = decisions.length - allowed;
     if (allowed > 0) decided.inc({ effect: 'allow' }, allowed);
     if (denied > 0) decided.inc({ effect: 'deny' }, denied);
-    annotate({
-      [mark.checks]: decisions.length,
-      [mark.allowed]: allowed,
-      [mark.denied]: denied,
-      [mark.revision]: snapshot.revision,
-    });
+    if (isRecorded()) {
+      annotate({
+        [mark.checks]: decisions.length,
+        [mark.allowed]: allowed,
+        [mark.denied]: denied,
+        [mark.revision]: snapshot.revision,
+      });
+    }
     return { revision: snapshot.revision, decisions };
   }
 

@@ -59,7 +59,9 @@ export function createBusClient<C extends RpcContracts>({
     const message = await orLost(reply, subject);
     const failure = decodeError(message);
     if (failure !== undefined) throw failureOf(subject, contract, failure);
-    const response = contract.response.safeParse(decodeBody(message.data, replyBytesMax));
+    const answer = decodeBody(message.data, replyBytesMax);
+    if (contract.hot?.isResponse(answer) === true) return answer;
+    const response = contract.response.safeParse(answer);
     if (response.success) return response.data;
     const paths = response.error.issues.slice(0, 5).map((issue) => issue.path.join('.'));
     throw new AppError('internal', { internal: { subject, reason: 'the response breaks the contract', paths } });

@@ -1,6 +1,7 @@
 import { Catch, UseFilters } from '@nestjs/common';
 import type { ExceptionFilter } from '@nestjs/common';
-import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { MessagePattern } from '@nestjs/microservices';
+import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants';
 import type { CallContext } from '@prime-nest/contracts/context';
 import type { RpcContracts, RpcParsed, RpcSubject } from '@prime-nest/contracts/rpc';
 import { throwError } from 'rxjs';
@@ -42,9 +43,8 @@ export function createRpc<C extends RpcContracts>(contracts: C) {
     return (target, name, method) => {
       MessagePattern(subject)(target, name, method);
       UseFilters(new PassErrors())(target, name, method);
-      // Without these Nest passes the payload alone.
-      Payload()(target, name, 0);
-      Ctx()(target, name, 1);
+      // No parameter is described: Nest then passes both arguments on as they are, without a pipe for each of them.
+      Reflect.defineMetadata(PARAM_ARGS_METADATA, {}, target.constructor, name);
     };
   };
 }

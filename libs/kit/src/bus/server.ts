@@ -173,7 +173,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
       const failure = new AppError('overloaded');
       this.#respondError(subject, message, failure);
       runInContext(decodeContext(message.headers), () => {
-        this.#report(subject, failure, 0);
+        this.#report(subject, failure, 0, 'info');
       });
       return;
     }
@@ -212,11 +212,12 @@ export class BusServer extends Server implements CustomTransportStrategy {
 
   async #serve(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
     const startedAt = performance.now();
-    const received = decodeContext(message.headers);
+    const above = decodeTrace(message.headers);
+    const received = decodeContext(message.headers, above);
     const span = startSpan(subject, {
       kind: 'server',
       // A caller without a trace begins one here, and then it is ours to decide whether it is recorded.
-      parent: decodeTrace(message.headers) ?? 'none',
+      parent: above ?? 'none',
       attributes: rpcAttributes(subject),
     });
     const context: CallContext = { ...received, trace: span.trace };
@@ -233,7 +234,8 @@ export class BusServer extends Server implements CustomTransportStrategy {
         span.setAttribute(attribute.rpcStatusCode, failure?.code ?? 'ok');
         span.end();
       }
-      this.#report(subject, failure, performance.now() - startedAt);
+      const level = span.trace.isSampled ? 'info' : (contract.hot?.servedLevel ?? 'info');
+      this.#report(subject, failure, performance.now() - startedAt, level);
     };
     await runInContext(context, serve, decodeDeadline(message.headers));
   }
@@ -248,12 +250,12 @@ export class BusServer extends Server implements CustomTransportStrategy {
     }
   }
 
-  #report(subject: string, failure: AppError | undefined, durationMs: number): void {
+  #report(subject: string, failure: AppError | undefined, durationMs: number, servedLevel: 'info' | 'debug'): void {
     const { log } = this.#options;
     serverCalls.observe({ rpc_method: subject, rpc_status_code: failure?.code ?? 'ok' }, durationMs / 1000);
     const fields = { subject, outcome: failure?.code ?? 'ok', durationMs: Math.round(durationMs * 100) / 100 };
     if (failure === undefined) {
-      log.info(fields, 'rpc.served');
+      log[servedLevel](fields, 'rpc.served');
       return;
     }
     const { fault } = errorDefinition(failure.code);
@@ -268,21 +270,28 @@ async function handle(
   handler: MessageHandler,
   message: Msg,
   context: CallContext,
-): Promise<string> {
-  const request = contract.request.safeParse(decodeBody(message.data, requestBytesMax));
-  if (!request.success) {
-    throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
-  }
-  const returned: unknown = await handler(request.data, context);
+): Promise<Uint8Array> {
+  const request = parsedRequest(contract, decodeBody(message.data, requestBytesMax));
+  const returned: unknown = await handler(request, context);
   const answer: unknown = isObservable(returned) ? await lastValueFrom(returned) : returned;
-  const response = contract.response.safeParse(answer);
-  if (!response.success) {
-    const paths = response.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new AppError('internal', { internal: { reason: 'the answer breaks the contract', paths } });
-  }
-  const body = encodeBody(response.data);
-  if (Buffer.byteLength(body) > replyBytesMax) {
-    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: Buffer.byteLength(body) } });
+  const body = Buffer.from(encodeBody(checkedAnswer(contract, answer)));
+  if (body.length > replyBytesMax) {
+    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: body.length } });
   }
   return body;
+}
+
+function parsedRequest(contract: RpcContract, value: unknown): unknown {
+  if (contract.hot?.isRequest(value) === true) return value;
+  const request = contract.request.safeParse(value);
+  if (request.success) return request.data;
+  throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
+}
+
+function checkedAnswer(contract: RpcContract, answer: unknown): unknown {
+  if (contract.hot?.isResponse(answer) === true) return answer;
+  const response = contract.response.safeParse(answer);
+  if (response.success) return response.data;
+  const paths = response.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new AppError('internal', { internal: { reason: 'the answer breaks the contract', paths } });
 }

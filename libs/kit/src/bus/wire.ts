@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { headers as natsHeaders } from '@nats-io/transport-node';
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import { Actor, CallContext } from '@prime-nest/contracts/context';
@@ -46,7 +47,9 @@ export function decodeBody(bytes: Uint8Array, bytesMax: number): unknown {
   let text: string;
   let value: unknown;
   try {
-    text = utf8.decode(bytes);
+    text = isAscii(bytes)
+      ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+      : utf8.decode(bytes);
     value = JSON.parse(text);
   } catch {
     // The parser's own message quotes the body, so it is not kept as the cause.
@@ -96,15 +99,15 @@ export function encodeContext(context: CallContext, deadline: number): MsgHdrs {
 }
 
 /** The context of a received call. A header that is missing or malformed counts as absent: least privilege, new trace. */
-export function decodeContext(received: MsgHdrs | undefined): CallContext {
+export function decodeContext(received: MsgHdrs | undefined, trace = decodeTrace(received)): CallContext {
   const correlationId = CorrelationId.safeParse(received?.get(header.correlationId));
-  const ip = CallContext.shape.ip.safeParse(received?.get(header.ip));
+  const ip = decodeIp(received?.get(header.ip) ?? '');
   const userAgent = decodeText(received?.get(header.userAgent) ?? '');
   return {
     correlationId: correlationId.success ? correlationId.data : newId(),
-    trace: decodeTrace(received) ?? newTrace(),
-    actor: decodeActor(received?.get(header.actor)),
-    ...(ip.success && ip.data !== undefined ? { ip: ip.data } : {}),
+    trace: trace ?? newTrace(),
+    actor: decodeActor(received?.get(header.actor) ?? ''),
+    ...(ip === undefined ? {} : { ip }),
     ...(userAgent === '' ? {} : { userAgent }),
   };
 }
@@ -120,16 +123,36 @@ export function decodeDeadline(received: MsgHdrs | undefined): number | undefine
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-function decodeActor(text: string | undefined): Actor {
-  if (text !== undefined && text !== '' && text.length <= 1_024) {
+const actorLengthMax = 1_024;
+/** The same few callers come again and again. The header is all that the result depends on. */
+const actors = new Map<string, Actor>();
+const ips = new Map<string, string | undefined>();
+const rememberedMax = 2_000;
+
+function decodeActor(text: string): Actor {
+  if (text === '' || text.length > actorLengthMax) return { type: 'anonymous' };
+  return remembered(actors, text, () => {
     try {
       const actor = Actor.safeParse(JSON.parse(text));
-      if (actor.success) return actor.data;
+      if (actor.success) return Object.freeze(actor.data);
     } catch {
       // Not JSON: nobody in particular.
     }
-  }
-  return { type: 'anonymous' };
+    return { type: 'anonymous' };
+  });
+}
+
+function decodeIp(text: string): string | undefined {
+  if (text === '' || text.length > 64) return undefined;
+  return remembered(ips, text, () => CallContext.shape.ip.safeParse(text).data);
+}
+
+function remembered<V>(known: Map<string, V>, text: string, read: () => V): V {
+  if (known.has(text)) return known.get(text) as V;
+  const value = read();
+  if (known.size >= rememberedMax) known.clear();
+  known.set(text, value);
+  return value;
 }
 
 const userAgentLengthMax = 512;
