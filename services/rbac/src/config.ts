@@ -18,7 +18,7 @@ export interface RbacEnv extends BaseEnv, NatsEnv {
 export type RbacConfig = RbacEnv & DatabaseEnv<'RBAC'>;
 
 const policyFile = Joi.string().description(
-  'JSON file with features, permissions, roles and grants of your own, which the seed adds to the built-in ones.',
+  'JSON file, or a directory of them, with features, permissions, roles and grants of your own, which the seed adds to the built-in ones.',
 );
 
 export const rbacEnv = Joi.object({

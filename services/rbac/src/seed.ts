@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { AppError } from '@prime-nest/contracts/errors';
 import { bootstrapAdministratorId } from '@prime-nest/contracts/ids';
 import { systemClock } from '@prime-nest/kit/clock';
@@ -10,7 +11,7 @@ import { exitCode } from '@prime-nest/kit/lifecycle';
 import { createLogger, describeError } from '@prime-nest/kit/log';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { defaultPolicy } from './catalog/default-policy.js';
-import { parsePolicyFile } from './catalog/policy-file.js';
+import { type SeedPolicy, combinePolicies, parsePolicyFile } from './catalog/policy-file.js';
 import { seed } from './catalog/seed.command.js';
 import { readRbacStorageConfig } from './config.js';
 import { createSeedMutator } from './policy/policy.module.js';
@@ -21,8 +22,8 @@ const service = 'rbac';
 try {
   const config = readRbacStorageConfig(process.env);
   const log = createLogger({ service, level: config.LOG_LEVEL, pretty: config.LOG_PRETTY });
-  const file = config.RBAC_POLICY_FILE;
-  const own = file === undefined ? undefined : parsePolicyFile(readFileSync(file, 'utf8'));
+  // All files are read and checked before anything is written.
+  const own = combinePolicies(policyFiles(config.RBAC_POLICY_FILE).map(readPolicy));
   const database = await openDatabase({
     url: config.RBAC_DB_URL,
     schema: service,
@@ -38,7 +39,7 @@ try {
     const context = serviceContext(service);
     const options = { database, mutator, newId, context, administratorId: bootstrapAdministratorId };
     const applied = await seed(defaultPolicy, options);
-    if (own !== undefined) applied.push(...(await seed(own, options)));
+    applied.push(...(await seed(own, options)));
     log.info({ applied }, 'seed.finished');
   } finally {
     await database.close();
@@ -47,4 +48,23 @@ try {
   const isConfig = error instanceof ConfigError;
   console.error(isConfig ? error.message : error instanceof AppError ? describeError(error) : error);
   process.exitCode = isConfig ? exitCode.configuration : exitCode.failed;
+}
+
+/** The file, or every `.json` of the directory: one per service. */
+function policyFiles(place: string | undefined): string[] {
+  if (place === undefined) return [];
+  if (!statSync(place).isDirectory()) return [place];
+  const names = readdirSync(place).filter((name) => name.endsWith('.json'));
+  return names.sort().map((name) => path.join(place, name));
+}
+
+/** Throws `validation_failed` that says in which file. */
+function readPolicy(file: string): SeedPolicy {
+  try {
+    return parsePolicyFile(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const paths = (error.details.violations ?? []).map(({ pointer, message }) => `${pointer} ${message}`);
+    throw new AppError(error.code, { internal: { part: file, paths }, cause: error });
+  }
 }

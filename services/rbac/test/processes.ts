@@ -12,7 +12,8 @@ export interface Started {
 }
 
 export interface Surroundings {
-  readonly nats: TestNats;
+  /** Not needed by what only talks to the database. */
+  readonly nats?: TestNats;
   readonly server: Pick<TestDatabase, 'url' | 'ownerUrl'>;
 }
 
@@ -32,8 +33,7 @@ export function startProcess(
     LOG_LEVEL: 'info',
     HEALTH_HOST: '127.0.0.1',
     HEALTH_PORT: '0',
-    NATS_URL: nats.servers,
-    NATS_NKEY_SEED: nats.seed('rbac'),
+    ...(nats === undefined ? {} : { NATS_URL: nats.servers, NATS_NKEY_SEED: nats.seed('rbac') }),
     RBAC_DB_URL: server.url,
     RBAC_DB_MIGRATION_URL: server.ownerUrl,
     ...extra,

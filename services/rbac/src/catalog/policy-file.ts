@@ -35,6 +35,32 @@ export function parsePolicyFile(text: string): SeedPolicy {
   throw new AppError('validation_failed', { details: { violations } });
 }
 
+/**
+ * Several files as one policy, so that a file may grant what another one declares, whatever their order. Throws
+ * `validation_failed` for a feature or a role that two of them declare: one would silently win.
+ */
+export function combinePolicies(policies: readonly SeedPolicy[]): SeedPolicy {
+  const features = policies.flatMap((policy) => policy.features);
+  const roles = policies.flatMap((policy) => policy.roles);
+  const violations = [
+    ...repeated(features).map((name) => ({ pointer: `/features/${name}`, message: 'is declared twice' })),
+    ...repeated(roles).map((name) => ({ pointer: `/roles/${name}`, message: 'is declared twice' })),
+  ];
+  if (violations.length > 0) {
+    const paths = violations.map(({ pointer }) => `${pointer} is declared twice`);
+    throw new AppError('validation_failed', { details: { violations }, internal: { paths } });
+  }
+  const grants = new Map<string, readonly string[]>();
+  for (const [role, names] of policies.flatMap((policy) => Object.entries(policy.grants)))
+    grants.set(role, [...new Set([...(grants.get(role) ?? []), ...names])]);
+  return { features, roles, grants: Object.fromEntries([...grants].map(([role, names]) => [role, [...names]])) };
+}
+
+function repeated(named: readonly { readonly name: string }[]): string[] {
+  const names = named.map(({ name }) => name.toLowerCase());
+  return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
+}
+
 function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
