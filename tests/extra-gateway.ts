@@ -2,6 +2,7 @@ import type { RunningSystem } from '@prime-nest/devstack/start-system';
 import { freePort } from '@prime-nest/devstack/ports';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSlowLink, type SlowLink } from './slow-link.js';
 
@@ -28,6 +29,7 @@ export async function startExtraGateway(system: RunningSystem): Promise<ExtraGat
       NATS_URL: `nats://127.0.0.1:${link.port}`,
       NATS_NKEY_SEED: nkeySeed.reveal(),
       REDIS_URL: system.state.redisUrl,
+      GATEWAY_SPOOL_DIR: path.join(system.state.home, 'spool'),
       HOST: '127.0.0.1',
       PORT: String(port),
       METRICS_HOST: '127.0.0.1',

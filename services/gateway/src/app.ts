@@ -54,7 +54,7 @@ export interface App {
 export async function buildApp(config: AppConfig, parts: AppParts): Promise<App> {
   const { log } = parts;
   const routes = new RouteTable();
-  const problems = new ProblemFilter(log, routes);
+  const problems = new ProblemFilter(log, routes, parts.recordEvent);
   const prefix = `/${config.API_PREFIX}`;
   const hooks = new RequestHooks({
     ...parts,

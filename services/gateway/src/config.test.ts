@@ -11,6 +11,7 @@ const production = {
   NATS_NKEY_SEED: new TextDecoder().decode(nkeys.createUser().getSeed()),
   REDIS_URL: 'rediss://redis:6379',
   ALLOWED_ORIGINS: 'https://app.example.com, https://admin.example.com:8443',
+  GATEWAY_SPOOL_DIR: '/var/spool/prime-nest',
 };
 
 function problems(env: Record<string, string | undefined>): string[] {
@@ -65,7 +66,7 @@ describe('the configuration', () => {
 
   test('lists every problem at once, with names and without values', () => {
     const found = problems({ NODE_ENV: 'production', PORT: '99999', RATE_LIMIT_ANONIMOUS_MAX: '5' }).join('\n');
-    for (const name of ['NATS_URL', 'NATS_NKEY_SEED', 'REDIS_URL', 'ALLOWED_ORIGINS', 'PORT']) {
+    for (const name of ['NATS_URL', 'NATS_NKEY_SEED', 'REDIS_URL', 'ALLOWED_ORIGINS', 'PORT', 'GATEWAY_SPOOL_DIR']) {
       expect(found).toContain(name);
     }
     expect(found).toContain('did you mean RATE_LIMIT_ANONYMOUS_MAX');

@@ -28,6 +28,8 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly DRAIN_DELAY_MS: number;
   readonly TOKEN_ISSUER: string;
   readonly TOKEN_AUDIENCE: string;
+  readonly GATEWAY_SPOOL_DIR: string;
+  readonly GATEWAY_SPOOL_BYTES_MAX: number;
 }
 
 // The gateway answers health on its own port, so that what is probed is what is served.
@@ -143,6 +145,22 @@ export const gatewayEnv = Joi.object({
     .default(500)
     .unit('milliseconds')
     .description('How long a stopping gateway still accepts requests, so that balancers notice that it is not ready.'),
+  GATEWAY_SPOOL_DIR: Joi.string()
+    .when('NODE_ENV', {
+      is: 'production',
+      then: Joi.required(),
+      otherwise: Joi.string().default('/tmp/prime-nest-gateway'),
+    })
+    .description(
+      'Folder on a local disk where events wait until the audit log has them; gateways of one machine may share it. Required in production.',
+    ),
+  GATEWAY_SPOOL_BYTES_MAX: Joi.number()
+    .integer()
+    .min(4_194_304)
+    .max(68_719_476_736)
+    .default(67_108_864)
+    .unit('bytes')
+    .description('Most that may wait there. Events that do not fit are counted, and the count is recorded later.'),
   TOKEN_ISSUER: Joi.string().max(256).default('prime-nest').description('The `iss` of access tokens.'),
   TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('The `aud` of access tokens.'),
 });
@@ -166,6 +184,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       'API_',
       'METRICS_',
       'TRACE_',
+      'GATEWAY_SPOOL_',
     ],
   });
   return {

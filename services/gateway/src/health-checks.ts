@@ -6,6 +6,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { KeyFeed } from './access/key-feed.consumer.js';
 import type { RevocationFeed } from './access/revocation-feed.consumer.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
+import type { Spool } from './spool/spool.job.js';
 
 export interface Readiness {
   readonly status: 'ready' | 'not_ready' | 'draining';
@@ -20,13 +21,15 @@ export interface GatewayChecksOptions {
   readonly keyFeed: KeyFeed;
   readonly revocationFeed: RevocationFeed;
   readonly limit: RateLimit;
+  readonly spool: Pick<Spool, 'isDegraded'>;
   readonly log: Logger;
   readonly isDraining: () => boolean;
 }
 
 /**
  * Whether this gateway should get traffic: connected, able to verify, and sure of what is revoked. Without Redis it
- * is degraded (limits are local and stricter) and still ready: taking every gateway out would be the larger outage.
+ * is degraded (limits are local and stricter) and still ready: taking every gateway out would be the larger outage. The
+ * same holds while events cannot be kept on disk.
  */
 export class GatewayChecks {
   readonly #options: GatewayChecksOptions;
@@ -42,7 +45,8 @@ export class GatewayChecks {
   }
 
   async readiness(): Promise<Readiness> {
-    const degraded = this.#options.limit.isDegraded ? ['redis'] : [];
+    const { limit, spool } = this.#options;
+    const degraded = [...(limit.isDegraded ? ['redis'] : []), ...(spool.isDegraded ? ['events'] : [])];
     if (this.#options.isDraining()) return { status: 'draining', failing: [], degraded };
     const failing = await readiness(this.#checks, this.#options.log);
     return { status: failing.length === 0 ? 'ready' : 'not_ready', failing, degraded };

@@ -5,6 +5,7 @@ import { createBusClient } from '@prime-nest/kit/bus/client';
 import { systemClock } from '@prime-nest/kit/clock';
 import type { Clock } from '@prime-nest/kit/clock';
 import { Lease, momentOf, systemClocks } from '@prime-nest/kit/lease';
+import { serviceContext } from '@prime-nest/kit/context';
 import type { Logger } from '@prime-nest/kit/log';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Authenticator } from './access/authenticator.js';
@@ -20,6 +21,7 @@ import { withCircuits } from './calls.js';
 import { GatewayChecks } from './health-checks.js';
 import { RateLimit } from './limits/rate-limit.guard.js';
 import { redisOptions } from './limits/redis-options.js';
+import { Spool } from './spool/spool.job.js';
 import { revocationsAge } from './telemetry.js';
 
 /** Access tokens live minutes; one that claims more than a day was not made under our policy. */
@@ -39,6 +41,8 @@ export interface PartsOptions {
     | 'RATE_LIMIT_WINDOW_SECONDS'
     | 'RATE_LIMIT_ROUTES'
     | 'TRACE_URL_TEMPLATE'
+    | 'GATEWAY_SPOOL_DIR'
+    | 'GATEWAY_SPOOL_BYTES_MAX'
   >;
   readonly connection: NatsConnection;
   readonly log: Logger;
@@ -82,26 +86,33 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     policy: { issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, skewSeconds, lifetimeSecondsMax },
     onUnknownKey: () => keyFeed.onUnknownKey(),
   });
+  const spool = new Spool({
+    root: config.GATEWAY_SPOOL_DIR,
+    bytesMax: config.GATEWAY_SPOOL_BYTES_MAX,
+    connection,
+    receipts: { ask: (place) => calls.call('audit.receipt.get.v1', place, serviceContext('gateway')) },
+    clock,
+    log,
+  });
   return {
     calls,
     decide: new DecideCommand(calls),
     keys,
-    checks: new GatewayChecks({ connection, keyFeed, revocationFeed, limit, log, isDraining }),
+    checks: new GatewayChecks({ connection, keyFeed, revocationFeed, limit, spool, log, isDraining }),
     traceUrlTemplate: config.TRACE_URL_TEMPLATE,
     authenticator,
     limit,
-    recordEvent: ({ type, reasonCode }) => {
-      log.debug({ type, code: reasonCode }, 'event.seen');
-    },
+    recordEvent: spool.recordEvent,
     clock,
     log,
     isDraining,
     start: async () => {
       limit.start();
+      spool.start();
       await Promise.all([keyFeed.start(), revocationFeed.start()]);
     },
     stop: async () => {
-      await Promise.all([keyFeed.stop(), revocationFeed.stop()]);
+      await Promise.all([keyFeed.stop(), revocationFeed.stop(), spool.stop()]);
       limit.stop();
     },
   };

@@ -6,16 +6,19 @@ import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@prime-nest/testkit/eventually';
+import { runFolder } from '@prime-nest/testkit/test-run';
 import { allowOnly, newUser, startServers } from '../test/harness.js';
 import type { Servers } from '../test/harness.js';
 import { audience, issuer } from '../test/tokens.js';
 
 let servers: Servers;
+let spoolFolder: string;
 const program = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 beforeAll(async () => {
   servers = await startServers();
   allowOnly(servers.peers, ['rbac:view']);
+  spoolFolder = await runFolder('spool');
 });
 afterAll(async () => {
   await servers?.stop();
@@ -39,6 +42,7 @@ function start(env: Record<string, string>): Started {
       TOKEN_ISSUER: issuer,
       TOKEN_AUDIENCE: audience,
       RATE_LIMIT_PRINCIPAL_MAX: '1000000',
+      GATEWAY_SPOOL_DIR: spoolFolder,
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -13,6 +13,7 @@ import { eventually } from '@prime-nest/testkit/eventually';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import type { TestNats } from '@prime-nest/testkit/nats';
 import { startTestRedis } from '@prime-nest/testkit/redis';
+import { runFolder } from '@prime-nest/testkit/test-run';
 import type { TestRedis } from '@prime-nest/testkit/redis';
 import type { RouteOverrides } from '../src/limits/quota.js';
 import { buildApp } from '../src/app.js';
@@ -140,6 +141,8 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     RATE_LIMIT_ROUTES: options.routeLimits ?? {},
     RATE_LIMIT_PRINCIPAL_MAX: options.principalMax ?? 100_000,
     REDIS_URL: new Secret(redis.url),
+    GATEWAY_SPOOL_DIR: await runFolder('spool'),
+    GATEWAY_SPOOL_BYTES_MAX: 16_777_216,
     TOKEN_ISSUER: issuer,
     TOKEN_AUDIENCE: audience,
   };

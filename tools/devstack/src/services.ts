@@ -11,6 +11,8 @@ export type ServiceName = (typeof serviceNames)[number];
 
 /** The servers of a system, as its services are told about them. */
 export interface Surroundings {
+  /** The system's folder. */
+  readonly home: string;
   readonly natsUrl: string;
   readonly redisUrl: string;
   readonly databases: Readonly<Record<DatabaseService, ServiceUrls>>;
@@ -34,6 +36,7 @@ const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
     'HTTP_MAX_',
     'DRAIN_',
     'TRACE_URL_',
+    'GATEWAY_SPOOL_',
   ],
   identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
   rbac: ['RBAC_', 'DB_POOL_MAX'],
@@ -52,6 +55,7 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
   return {
     PATH: env['PATH'],
     NODE_ENV: 'development',
+    ...(service === 'gateway' ? { GATEWAY_SPOOL_DIR: path.join(around.home, 'spool') } : {}),
     ...Object.fromEntries(chosen),
     NATS_URL: around.natsUrl,
     NATS_NKEY_SEED: secrets.nats[service],

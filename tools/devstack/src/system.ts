@@ -107,7 +107,7 @@ async function assemble(options: LaunchOptions, parts: SystemParts): Promise<Lau
   ]);
 
   const databases = serviceUrls(postgres.url, database);
-  const around: Surroundings = { natsUrl: nats.url, redisUrl: redis.url, databases };
+  const around: Surroundings = { home, natsUrl: nats.url, redisUrl: redis.url, databases };
   await prepareData({ step, around, secrets, env, logs: parts.logs });
 
   const tracing = await startTracing(home, env);

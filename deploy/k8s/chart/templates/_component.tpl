@@ -130,6 +130,9 @@ spec:
           volumeMounts:
             - { name: secrets, mountPath: /run/prime-nest, readOnly: true }
             - { name: tmp, mountPath: /tmp }
+            {{- if eq $service "gateway" }}
+            - { name: spool, mountPath: /spool }
+            {{- end }}
             {{- with $own.signedStateClaim }}
             - { name: state, mountPath: /state }
             {{- end }}
@@ -138,6 +141,11 @@ spec:
           secret: { secretName: {{ $own.existingSecret }}, defaultMode: 0440 }
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
+        {{- if eq $service "gateway" }}
+        # Events that audit has not confirmed: outlives a container, not its pod, which hands them over before it ends.
+        - name: spool
+          emptyDir: { sizeLimit: {{ $own.spoolSize }} }
+        {{- end }}
         {{- with $own.signedStateClaim }}
         - name: state
           persistentVolumeClaim: { claimName: {{ . }} }

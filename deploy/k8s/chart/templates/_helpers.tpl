@@ -80,7 +80,7 @@ capabilities: { drop: [ALL] }
 {{- $v := .root.Values -}}
 {{- $env := dict "NATS_URL" $v.nats.url "NATS_TLS_CA_FILE" "/run/prime-nest/ca.crt" "SHUTDOWN_TIMEOUT_MS" (mul 1000 (int $v.lifecycle.shutdownSeconds) | toString) -}}
 {{- if eq .service "gateway" -}}
-{{- $env = merge $env (dict "PORT" "3000" "METRICS_PORT" "9464" "REDIS_TLS_CA_FILE" "/run/prime-nest/ca.crt") -}}
+{{- $env = merge $env (dict "PORT" "3000" "GATEWAY_SPOOL_DIR" "/spool" "METRICS_PORT" "9464" "REDIS_TLS_CA_FILE" "/run/prime-nest/ca.crt") -}}
 {{- with $v.redis.sentinelName }}{{- $_ := set $env "REDIS_SENTINEL_NAME" . -}}{{- end -}}
 {{- with $v.tracing.urlTemplate }}{{- $_ := set $env "TRACE_URL_TEMPLATE" . -}}{{- end -}}
 {{- else -}}

@@ -99,7 +99,8 @@ function withEvent({ name, text }: Prepared, paramCount: number): Prepared {
   };
 }
 
-function buildEvent(service: string, draft: EventDraft, context: CallContext, now: Date): AuditEvent {
+/** The whole event. Throws `internal` when the draft breaks the event schema. */
+export function buildEvent(service: string, draft: EventDraft, context: CallContext, now: Date): AuditEvent {
   const { action, resource } = eventTable[draft.type];
   const event = {
     schema: 'event.v1',

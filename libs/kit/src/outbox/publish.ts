@@ -10,6 +10,9 @@ import { startSpan } from '../telemetry.js';
 import type { Span } from '../telemetry.js';
 import type { Batch, Entry } from './batch.js';
 
+/** What is published of an entry, wherever it was kept until now. */
+export type Publishable = Omit<Entry, 'xid' | 'id'>;
+
 const ackTimeoutMs = 3_000;
 
 /** Where the span of publishing is, for a link from the consumer's; only on messages whose trace is recorded. */
@@ -30,7 +33,7 @@ export interface PublishResult {
 export async function publishBatch(
   connection: NatsConnection,
   source: string,
-  { cursor, entries }: Batch,
+  { cursor, entries }: { readonly cursor: Pick<Batch['cursor'], 'epoch'>; readonly entries: readonly Publishable[] },
 ): Promise<PublishResult> {
   const stream = jetstream(connection, { timeout: ackTimeoutMs });
   const batch = startBatchSpan(entries);
@@ -48,7 +51,7 @@ export async function publishBatch(
 interface Publication {
   readonly source: string;
   readonly epoch: string;
-  readonly entry: Entry;
+  readonly entry: Publishable;
   readonly batch: TraceContext | undefined;
 }
 
@@ -83,7 +86,7 @@ export function messageId(eventId: string, epoch: string): string {
 }
 
 /** Below the place where the event was written, long after that call was answered. */
-function startProducerSpan(subject: string, entry: Entry, batch: TraceContext | undefined): Span | undefined {
+function startProducerSpan(subject: string, entry: Publishable, batch: TraceContext | undefined): Span | undefined {
   const parent = parseTraceparent(entry.traceparent);
   if (parent?.isSampled !== true) return undefined;
   const message = {
@@ -102,7 +105,7 @@ function startProducerSpan(subject: string, entry: Entry, batch: TraceContext | 
 }
 
 /** What several recorded traces share: one span of its own that points to each of them, and each to it. */
-function startBatchSpan(entries: readonly Entry[]): Span | undefined {
+function startBatchSpan(entries: readonly Publishable[]): Span | undefined {
   if (entries.length < 2) return undefined;
   const links = entries.flatMap(({ traceparent }) => parseTraceparent(traceparent) ?? []);
   if (!links.some(({ isSampled }) => isSampled)) return undefined;

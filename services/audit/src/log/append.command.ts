@@ -91,7 +91,11 @@ export class AppendCommand {
   }
 
   async #known(tx: Tx, messages: readonly Message[]) {
-    const lastSequence = await this.#log.lastSequences(tx, [...new Set(messages.map(({ source }) => source))]);
+    const places = messages.flatMap(({ source, place }) =>
+      place === undefined ? [] : [{ source, epoch: place.epoch }],
+    );
+    const distinct = [...new Map(places.map((place) => [placeKey(place.source, place.epoch), place])).values()];
+    const lastSequence = await this.#log.lastSequences(tx, distinct);
     const ids = messages.flatMap(({ reading }) => ('event' in reading ? [eventKey(reading.event)] : []));
     const leafOf = await this.#log.leavesOf(tx, [...new Set(ids)]);
     // Only what may have been quarantined before: the unfit, and the numbers already taken that are no entry.

@@ -74,11 +74,15 @@ export class LogStore {
     return { treeSize: Number(row.tree_size), root: row.root, frontier: row.frontier };
   }
 
-  /** Watermarks of all epochs of these sources, by place key. */
-  async lastSequences(tx: Tx, sources: readonly string[]): Promise<Map<string, number>> {
+  /** Watermarks of these places, by place key. Gateways come and go: a source has any number of epochs. */
+  async lastSequences(
+    tx: Tx,
+    places: readonly { readonly source: string; readonly epoch: string }[],
+  ): Promise<Map<string, number>> {
     const rows = await tx.query<{ source: string; epoch: string; last_seq: string }>(
-      'SELECT source, epoch, last_seq FROM source_state WHERE source = ANY($1::text[])',
-      [sources],
+      `SELECT source, epoch, last_seq FROM source_state
+        WHERE (source, epoch) IN (SELECT * FROM unnest($1::text[], $2::text[]))`,
+      [places.map(({ source }) => source), places.map(({ epoch }) => epoch)],
     );
     return new Map(rows.map((row) => [placeKey(row.source, row.epoch), Number(row.last_seq)]));
   }

@@ -40,7 +40,7 @@ export class RecordSourcesCommand {
       if (to - from < Math.max(1, entriesMin)) return undefined;
       const entries = await this.#sources.placedEntries(tx, from, to);
       const passed = await this.#sources.passedNumbers(tx, to, windowMax);
-      const { accounts, unaccounted } = accountSources(entries, passed, await this.#sources.recorded(tx));
+      const { accounts, unaccounted } = accountSources(entries, passed, await this.#sources.recorded(tx, from, to));
       if (unaccounted.length > 0) {
         const [first] = unaccounted;
         throw new AppError('internal', { internal: { reason: 'a number before this entry is missing', ...first } });

@@ -36,9 +36,13 @@ export class SourceStore {
     return Number(row?.recorded_size ?? 0);
   }
 
-  async recorded(tx: Queryable): Promise<RecordedSource[]> {
+  /** Of the sources that have numbers in these entries, or any that no record names yet. */
+  async recorded(tx: Queryable, from: number, to: number): Promise<RecordedSource[]> {
     const rows = await tx.query<{ source: string; epoch: string; recorded_seq: string }>(
-      'SELECT source, epoch, recorded_seq FROM source_state',
+      `SELECT source, epoch, recorded_seq FROM source_state
+        WHERE (source, epoch) IN (SELECT source, epoch FROM event WHERE log_index >= $1 AND log_index < $2)
+           OR recorded_seq < last_seq`,
+      [from, to],
     );
     return rows.map(({ source, epoch, recorded_seq }) => ({ source, epoch, sequence: Number(recorded_seq) }));
   }

@@ -3,6 +3,8 @@ import { Catch } from '@nestjs/common';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import type { Logger } from '@prime-nest/kit/log';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { RecordEvent } from '../spool/record-event.js';
+import { refusalEvent } from '../spool/refusal.js';
 import { asAppError, problemHeaders, problemMediaType, problemOf } from './problem.js';
 import type { RequestState } from './request-state.js';
 import type { RouteTable } from './route-table.js';
@@ -12,10 +14,12 @@ import type { RouteTable } from './route-table.js';
 export class ProblemFilter implements ExceptionFilter {
   readonly #log: Logger;
   readonly #routes: RouteTable;
+  readonly #recordEvent: RecordEvent;
 
-  constructor(log: Logger, routes: RouteTable) {
+  constructor(log: Logger, routes: RouteTable, recordEvent: RecordEvent) {
     this.#log = log;
     this.#routes = routes;
+    this.#recordEvent = recordEvent;
   }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
@@ -30,6 +34,9 @@ export class ProblemFilter implements ExceptionFilter {
     if (state !== undefined) state.code = error.code;
     if (errorDefinition(error.code).fault === 'bug') this.#log.error({ err: error }, 'http.failed');
     state?.span.fail(error);
+    // Here and not at the end of the answer: whoever hangs up before it is recorded as well.
+    const refusal = refusalEvent(error, request.method, request.is404 ? undefined : request.routeOptions?.url);
+    if (refusal !== undefined && state !== undefined) this.#recordEvent(refusal, state.context);
     const ids =
       state === undefined
         ? undefined

@@ -1,0 +1,208 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { busHealth } from '@prime-nest/kit/bus/connection';
+import type { Logger } from '@prime-nest/kit/log';
+import { publishBatch } from '@prime-nest/kit/outbox/publish';
+import { ReceiptWatch } from '@prime-nest/kit/outbox/receipt-watch';
+import type { WatchOptions } from '@prime-nest/kit/outbox/receipt-watch';
+import { backoffMs } from '@prime-nest/kit/retry';
+import type { Epoch } from './epoch.store.js';
+import type { SpoolRecord } from './record-line.js';
+
+export interface SpoolRelayOptions {
+  readonly connection: NatsConnection;
+  readonly receipts: WatchOptions;
+  readonly log: Logger;
+  /** Lines that cannot be read any more: the folder was taken away. */
+  readonly onGone: (lines: number) => void;
+  /** Writes records again under new numbers; resolves when that is done or waits for the disk. */
+  readonly renew: (records: readonly SpoolRecord[]) => Promise<void>;
+}
+
+interface Progress {
+  readonly epoch: Epoch;
+  readonly watch: ReceiptWatch;
+  published: number;
+  /** Everything up to here is in the log. */
+  receipted: number;
+}
+
+const source = 'gateway';
+const idleMs = 100;
+const batchMax = 200;
+/** Few: all gateways together have to stay below what audit's consumer may leave unacknowledged. */
+const aheadMax = 1_000;
+
+/**
+ * Publishes the records of epochs in order, each epoch under its own gapless numbering: every record at least once under
+ * its event's id. Files go only when the log says that it has them; a receipt that stands still makes everything after
+ * it go out again. Remembers nothing on disk: whoever finds an epoch later publishes it from its start, or from its
+ * receipt, and the log takes each event once.
+ */
+export class SpoolRelay {
+  readonly #options: SpoolRelayOptions;
+  readonly #epochs = new Map<string, Progress>();
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #wake: (() => void) | undefined;
+  #failures = 0;
+  #behindSince: number | undefined;
+  #isHurrying = false;
+
+  constructor(options: SpoolRelayOptions) {
+    this.#options = options;
+  }
+
+  add(epoch: Epoch): void {
+    const { receipts: options, log } = this.#options;
+    const watch = new ReceiptWatch({ source, options, log });
+    this.#epochs.set(epoch.id, { epoch, watch, published: 0, receipted: 0 });
+  }
+
+  has(id: string): boolean {
+    return this.#epochs.has(id);
+  }
+
+  wake(): void {
+    this.#wake?.();
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  get bytes(): number {
+    return [...this.#epochs.values()].reduce((sum, { epoch }) => sum + epoch.bytes, 0);
+  }
+
+  /** Records that the log has not confirmed. */
+  get pending(): number {
+    return [...this.#epochs.values()].reduce((sum, { epoch, receipted }) => sum + epoch.last - receipted, 0);
+  }
+
+  /** Seconds since everything was published. */
+  get lagSeconds(): number {
+    return this.#behindSince === undefined ? 0 : (performance.now() - this.#behindSince) / 1000;
+  }
+
+  /** Publishes what is there and waits for receipts, at most `withinMs`; what is left stays on the disk. */
+  async stop(withinMs: number): Promise<void> {
+    this.#isHurrying = true;
+    this.wake();
+    const deadline = performance.now() + withinMs;
+    while (this.pending > 0 && performance.now() < deadline && busHealth(this.#options.connection).isConnected) {
+      await wait(20);
+    }
+    this.#stopping.abort();
+    await Promise.race([this.#running, wait(Math.max(0, deadline - performance.now()), undefined, { ref: false })]);
+    for (const { epoch } of this.#epochs.values()) await epoch.release();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const hasFailed = await this.#round();
+      this.#failures = hasFailed ? this.#failures + 1 : 0;
+      const isBehind = [...this.#epochs.values()].some(({ epoch, published }) => published < epoch.last);
+      this.#behindSince = isBehind ? (this.#behindSince ?? performance.now()) : undefined;
+      if (hasFailed) await this.#pause(backoffMs(this.#failures));
+      else if (!isBehind) await this.#pause(this.#isHurrying ? idleMs / 5 : idleMs);
+    }
+  }
+
+  /** One batch of each epoch. Answers true when one could not be published. */
+  async #round(): Promise<boolean> {
+    const { connection, log } = this.#options;
+    // Publishing while disconnected would only fill a buffer that a reconnect throws away.
+    if (!busHealth(connection).isConnected) return true;
+    let hasFailed = false;
+    for (const progress of [...this.#epochs.values()]) {
+      try {
+        await this.#settle(progress);
+        if (this.#epochs.has(progress.epoch.id)) await this.#publish(progress);
+      } catch (error) {
+        hasFailed = true;
+        log.warn({ err: error, epoch: progress.epoch.id, seq: progress.published }, 'spool.publish_failed');
+      }
+    }
+    return hasFailed;
+  }
+
+  async #settle(progress: Progress): Promise<void> {
+    const { epoch, watch, published } = progress;
+    const { log } = this.#options;
+    const answer = watch.take(epoch.id);
+    if (answer !== undefined) {
+      const { sequence } = answer;
+      if (sequence < epoch.forgotten) return this.#renew(progress, sequence);
+      progress.receipted = Math.min(sequence, epoch.last);
+      progress.published = Math.max(published, progress.receipted);
+      if (watch.isStalled(sequence, BigInt(published))) {
+        progress.published = progress.receipted;
+        log.warn({ epoch: epoch.id, from: published, receipt: sequence }, 'spool.rewound');
+      }
+    }
+    if (progress.receipted < progress.published) watch.ask(epoch.id, this.#isHurrying);
+    if (answer === undefined && (epoch.isOpen || progress.receipted < epoch.last)) return;
+    if (await epoch.forget(progress.receipted)) {
+      this.#epochs.delete(epoch.id);
+      log.info({ epoch: epoch.id, entries: epoch.last }, 'spool.epoch_done');
+    }
+  }
+
+  /**
+   * The log was set back to a copy that is older than what is still here. It would wait for ever for the numbers between:
+   * what there is gets new ones. A crash on the way: some records go out under both, and become one entry each.
+   */
+  async #renew({ epoch }: Progress, receipt: number): Promise<void> {
+    const records: SpoolRecord[] = [];
+    for (let at = epoch.forgotten; at < epoch.last; at = epoch.forgotten + records.length) {
+      records.push(...(await epoch.read(at, batchMax)));
+    }
+    this.#options.log.error(
+      { epoch: epoch.id, from: epoch.forgotten, receipt, entries: records.length },
+      'spool.log_set_back',
+    );
+    this.#epochs.delete(epoch.id);
+    await epoch.close();
+    await this.#options.renew(records);
+    await epoch.remove();
+  }
+
+  async #publish(progress: Progress): Promise<void> {
+    const { connection, log, onGone } = this.#options;
+    const { epoch, published, receipted } = progress;
+    const most = Math.min(batchMax, aheadMax - (published - receipted));
+    if (published >= epoch.last || most <= 0) return;
+    const records = await epoch.read(published, most).catch(async (error: unknown) => {
+      this.#epochs.delete(epoch.id);
+      await epoch.release();
+      const fields = { err: error, epoch: epoch.id, entries: epoch.last - published };
+      // Another gateway that found it, too, has brought it to its end.
+      if (!epoch.isOwn) log.info(fields, 'spool.taken');
+      else {
+        // Its folder was taken away, or damaged after it was written: there is no second copy.
+        log.error(fields, 'spool.gone');
+        onGone(epoch.last - published);
+      }
+      return [];
+    });
+    if (records.length === 0) return;
+    const entries = records.map((record, i) => ({ ...record, seq: BigInt(published + i + 1) }));
+    const { stored, error } = await publishBatch(connection, source, { cursor: { epoch: epoch.id }, entries });
+    progress.published = published + stored;
+    if (stored < entries.length) throw error;
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#stopping.signal.addEventListener('abort', this.#wake, { once: true });
+    });
+    if (this.#wake !== undefined) this.#stopping.signal.removeEventListener('abort', this.#wake);
+    this.#wake = undefined;
+  }
+}
