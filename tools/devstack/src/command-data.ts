@@ -57,6 +57,6 @@ async function localEnv(env: Env): Promise<((service: DatabaseService) => Env) |
   if (state === undefined) return undefined;
   const secrets = await loadSecrets(home, env);
   const databases = serviceUrls(state.databaseUrl, { database: databaseName, passwords: secrets.database });
-  const around = { natsUrl: state.natsUrl, redisUrl: state.redisUrl, databases };
+  const around = { home, natsUrl: state.natsUrl, redisUrl: state.redisUrl, databases };
   return (service) => seedEnv(service, serviceEnv(service, around, secrets, env), secrets);
 }
