@@ -125,7 +125,7 @@ const saw = (event: string) => lines.some((line) => line.includes(`"${event}"`))
 
 /** A new stream counts anew. */
 async function provision(): Promise<void> {
-  await provisionStreams({ servers: `nats://127.0.0.1:${nats.port}`, user: 'provisioner', password: 'none' });
+  await provisionStreams({ servers: `nats://127.0.0.1:${nats.port}` });
   takenTo = 0;
 }
 
