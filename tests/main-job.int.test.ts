@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { RunningSystem } from '@prime-nest/devstack/start-system';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { randomUUID } from 'node:crypto';
 import { type Call, items, logIn } from './rest-client.js';
-import { startTestSystem } from './test-system.js';
+import { type TargetSystem, targetSystem } from './target-system.js';
 
-let system: RunningSystem;
+let logs: TargetSystem['logs'];
 let call: Call;
 let admin: string;
 let stop: () => Promise<void>;
@@ -13,7 +12,7 @@ let stop: () => Promise<void>;
 const password = 'a tour of the system 42';
 
 beforeAll(async () => {
-  ({ system, call, admin, stop } = await startTestSystem());
+  ({ logs, call, admin, stop } = await targetSystem());
 }, 180_000);
 afterAll(async () => {
   await stop?.();
@@ -121,7 +120,7 @@ describe('the main job', () => {
     expect(changed.status).toBe(200);
     await eventually(() => {
       const services = ['gateway', 'rbac', 'audit'] as const;
-      return services.every((service) => system.logs(service).some((line) => line.includes(changed.traceId)));
+      return services.every((service) => logs(service).some((line) => line.includes(changed.traceId)));
     });
     expect(changed.headers.get('traceparent')).toContain(changed.traceId);
   });

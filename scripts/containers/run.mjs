@@ -5,7 +5,8 @@
  * Ends with `N passed, N failed`.
  */
 import { client, isReady, restoreDrill } from './drill.mjs';
-import { UnavailableError, run } from './engine.mjs';
+import { spawnSync } from 'node:child_process';
+import { UnavailableError, root, run } from './engine.mjs';
 import { composeSystem, eventually, script, services } from './system.mjs';
 
 let passed = 0;
@@ -95,6 +96,12 @@ async function checkSystem(system) {
     const output = run(process.execPath, ['scripts/demo.mjs'], { env: { PRIME_NEST_HOME: system.home }, quiet: true });
     return `${output.match(/\bok\b/g).length} steps`;
   });
+  await check('the end-to-end suite, through the published gateway', () =>
+    jestSays('tests', 'tests/main-job', { TEST_SYSTEM_HOME: system.home }),
+  );
+  await check('the servers of the tests, in containers (testcontainers)', () =>
+    jestSays('testkit', 'libs/testkit', { ...system.images, TESTKIT_DOCKER: '1' }),
+  );
   await check('traces of all services arrive', () =>
     eventually(async () => {
       const { data } = await (await fetch(`${system.jaegerUrl}/api/services`)).json();
@@ -192,6 +199,20 @@ async function checkSystem(system) {
     for (const line of said) console.log(`        ${line.replaceAll('\n', '\n        ')}`);
     for (const [name, holds] of Object.entries(checks)) await check(`after the restore: ${name}`, () => holds);
   });
+}
+
+/** Runs suites of this repository; answers jest's count, and throws with what failed. */
+function jestSays(project, pattern, env) {
+  const args = ['scripts/jest.mjs', project, `--testPathPatterns=${pattern}`];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 900_000,
+  });
+  const said = `${stdout}${stderr}`;
+  if (status !== 0) throw new Error(said.split('\n').slice(-60).join('\n'));
+  return /^Tests: +(.*)$/m.exec(said)?.[1] ?? 'passed';
 }
 
 /** Runs a module inside a service's container. */

@@ -15,13 +15,20 @@ export async function usesContainers(): Promise<boolean> {
   return true;
 }
 
+/** The images of the compose file's variables, so that a mirror or a stand-in serves both. */
+const images = {
+  postgres: process.env['POSTGRES_IMAGE'] ?? 'postgres:18-alpine',
+  nats: process.env['NATS_IMAGE'] ?? 'nats:2.12-alpine',
+  redis: process.env['REDIS_IMAGE'] ?? 'redis:8-alpine',
+};
+
 export async function containerPostgres(password: string): Promise<RunningServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const container = new GenericContainer('postgres:18-alpine')
+  const container = new GenericContainer(images.postgres)
     .withEnvironment({ POSTGRES_PASSWORD: password })
-    .withCommand(['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'max_connections=300'])
-    // The image starts the server once for its own set-up, and then for good.
-    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2));
+    .withCommand(['postgres', '-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'max_connections=300'])
+    // The image starts the server once for its own set-up, on a socket alone, and then for good.
+    .withWaitStrategy(Wait.forSuccessfulCommand('pg_isready --quiet --host=127.0.0.1 --username=postgres'));
   return started(container, {
     port: 0,
     containerPort: 5432,
@@ -40,17 +47,17 @@ export async function containerNats(place: ContainerPlace, users: NatsConfigOpti
   const { GenericContainer, Wait } = await import('testcontainers');
   const config = natsConfig({ users, host: '0.0.0.0', port: 4222, storeDir: '/data/jetstream' });
   await writeFile(path.join(place.dataDir, 'nats.conf'), config);
-  const container = new GenericContainer('nats:2.12-alpine')
+  const container = new GenericContainer(images.nats)
     .withBindMounts([{ source: place.dataDir, target: '/data' }])
-    .withCommand(['--config', '/data/nats.conf'])
+    .withCommand(['nats-server', '--config', '/data/nats.conf'])
     .withWaitStrategy(Wait.forLogMessage(/Server is ready/));
   return started(container, { port: place.port, containerPort: 4222, url: (port) => `nats://127.0.0.1:${port}` });
 }
 
 export async function containerRedis(port: number): Promise<RunningServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const container = new GenericContainer('redis:7-alpine')
-    .withCommand(['redis-server', '--save', '', '--appendonly', 'no'])
+  const container = new GenericContainer(images.redis)
+    .withCommand(['redis-server', '--save', '', '--appendonly', 'no', '--protected-mode', 'no'])
     .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/));
   return started(container, { port, containerPort: 6379, url: (at) => `redis://127.0.0.1:${at}` });
 }
