@@ -71,7 +71,10 @@ export const Effect = z.object({
 export type Effect = z.infer<typeof Effect>;
 
 const Pair = z.object({ principalId: Id, permission: z.string() });
-/** What a dry run found: who would gain and lose what. The counts are exact; the lists end at 1,000 entries. */
+/**
+ * What a dry run found: who would gain and lose what. The counts are exact; the lists end at 1,000 entries, and are
+ * empty for who does not hold users:view and rbac:view.
+ */
 export const Preview = z.object({
   gained: z.array(Pair),
   lost: z.array(Pair),

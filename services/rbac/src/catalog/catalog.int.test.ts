@@ -3,6 +3,7 @@ import type { AppError } from '@prime-nest/contracts/errors';
 import { newId } from '@prime-nest/kit/ids';
 import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import { decide } from '../policy/decide.js';
+import { previewOf } from '../policy/preview.js';
 import {
   type TestReplica,
   actingAs,
@@ -184,6 +185,31 @@ describe('roles, features and permissions', () => {
     expect(tried.effect).toMatchObject({ effective: 'none', revision: before.revision });
     expect((await rbac.replica.fresh()).snapshot.principals.get(principalId)).toBeUndefined();
     expect((await readEvents(rbac.database)).length).toBe(before.events);
+  });
+
+  test('a dry run names nobody to an actor who may not look accounts and roles up', async () => {
+    const [editor, holder] = [newId(), newId()];
+    const { result: role } = await rbac.roles.create(newRole(), administrator);
+    const set = (names: string[]) =>
+      rbac.roles.replacePermissions(
+        { id: role.id, permissionIds: permissionIds(rbac, ...names), dryRun: false },
+        administrator,
+      );
+    await set(['rbac:edit', 'rbac:view']);
+    for (const principalId of [editor, holder])
+      await rbac.principals.replaceRoles({ principalId, roleIds: [role.id], dryRun: false }, administrator);
+    const attempt = () =>
+      rbac.roles.update(
+        { id: role.id, name: role.name, description: '', isActive: false, dryRun: true },
+        actingAs(editor),
+      );
+    const blind = previewOf((await attempt()).preview).preview;
+    expect(blind).toMatchObject({ lost: [], gained: [], lostCount: 4, gainedCount: 0 });
+    // The control: with both rights the pairs are there.
+    await set(['rbac:edit', 'rbac:view', 'users:view']);
+    const seeing = previewOf((await attempt()).preview).preview;
+    expect(seeing?.lost).toContainEqual({ principalId: holder, permission: 'rbac:edit' });
+    expect(seeing?.lost).toHaveLength(6);
   });
 });
 

@@ -49,8 +49,8 @@ export interface Mutation<T> {
 export interface Mutated<T> {
   readonly result: T;
   readonly effect: Effect;
-  /** For a dry run: who would gain and lose what. */
-  readonly preview?: Difference;
+  /** For a dry run: who would gain and lose what, and whether the actor may see who holds what. */
+  readonly preview?: Difference & { readonly isListed: boolean };
 }
 
 interface Committed<T> {
@@ -139,7 +139,8 @@ export class Mutator {
       if (mutation.needs !== seedAuthority) judge(before, after, actorIdOf(mutation.context));
       if (mutation.isDryRun === true) {
         const effect = { revision: head.revision, effective: 'none' as const, barrierMs: 0, acked: [], fenced: [] };
-        throw new DryRun({ result, effect, preview: difference(before, after, head.nowMs) });
+        const isListed = mayList(before, mutation, head.nowMs);
+        throw new DryRun({ result, effect, preview: { ...difference(before, after, head.nowMs), isListed } });
       }
       if (isChanged) {
         const { context, op } = mutation;
@@ -170,6 +171,14 @@ function authorize(policy: PolicySnapshot, { needs, context }: Mutation<unknown>
   const principalId = actorIdOf(context);
   const mayDo = needs.some((permission) => decide(policy, { principalId, permission }, nowMs).effect === 'allow');
   if (!mayDo) throw new AppError('forbidden', { internal: { needs: [...needs] } });
+}
+
+/** A list of people with their permissions is for those who could look both up. */
+function mayList(policy: PolicySnapshot, { context }: Mutation<unknown>, nowMs: number): boolean {
+  const principalId = actorIdOf(context);
+  return (['users:view', 'rbac:view'] as const).every(
+    (permission) => decide(policy, { principalId, permission }, nowMs).effect === 'allow',
+  );
 }
 
 /** Only people hold roles. A service that asks has no authority of its own. */

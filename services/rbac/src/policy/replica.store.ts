@@ -164,9 +164,10 @@ export class Replica {
   async #catchUp(): Promise<void> {
     const from = this.#snapshot;
     try {
-      let next = from;
-      for (const change of await readChangesSince(this.#database, from.revision)) next = applyDelta(next, change);
-      this.install(next);
+      const changes = await readChangesSince(this.#database, from.revision);
+      const revision = changes.at(-1)?.revision;
+      if (revision === undefined) return;
+      this.install(applyDelta(from, { revision, delta: changes.flatMap((change) => change.delta) }));
     } catch (error) {
       if (error instanceof AppError && error.code === 'unavailable') throw error;
       // What is held does not fit the history: nothing is built on it any more.
