@@ -13,6 +13,11 @@ export const proofs = [
     takesSeed: true,
   },
   {
+    name: 'attacks',
+    args: ['services/gateway/prove/attacks.mjs'],
+    limitSeconds: 300,
+  },
+  {
     name: 'refresh',
     args: [
       'scripts/prove/suites.mjs',

@@ -27,7 +27,7 @@ import type { RecordEvent } from './spool/record-event.js';
 
 export type AppConfig = Pick<
   GatewayConfig,
-  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS'
+  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS' | 'HTTP_MAX_CONNECTIONS_PER_ADDRESS'
 >;
 
 export interface AppParts extends RouteParts {
@@ -64,6 +64,7 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
   const adapter = createHttpAdapter({
     trustedProxyHops: config.TRUSTED_PROXY_HOPS,
     maxConnections: config.HTTP_MAX_CONNECTIONS,
+    maxConnectionsPerAddress: config.HTTP_MAX_CONNECTIONS_PER_ADDRESS,
     onUnroutable: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
       hooks.begin(request, reply);
       problems.answer(error, request, reply);

@@ -25,6 +25,7 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly RATE_LIMIT_ROUTES: RouteOverrides;
   readonly TRUSTED_PROXY_HOPS: number;
   readonly HTTP_MAX_CONNECTIONS: number;
+  readonly HTTP_MAX_CONNECTIONS_PER_ADDRESS: number;
   readonly DRAIN_DELAY_MS: number;
   readonly TOKEN_ISSUER: string;
   readonly TOKEN_AUDIENCE: string;
@@ -138,6 +139,12 @@ export const gatewayEnv = Joi.object({
     .max(1_000_000)
     .default(10_000)
     .description('Open connections; further ones are closed at once.'),
+  HTTP_MAX_CONNECTIONS_PER_ADDRESS: Joi.number()
+    .integer()
+    .min(1)
+    .max(1_000_000)
+    .default(1_000)
+    .description('The same of one IPv4 address or IPv6 /64; only where TRUSTED_PROXY_HOPS is 0.'),
   DRAIN_DELAY_MS: Joi.number()
     .integer()
     .min(0)

@@ -7,20 +7,26 @@ import { AppError } from '@prime-nest/contracts/errors';
 import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { clientAddress } from './http/client-address.js';
 import { parseStrictJson } from './http/strict-json.js';
 import type { JsonProblem } from './http/strict-json.js';
 import { problemMediaType, problemOf } from './http/problem.js';
 
 /** Bounds of one request and one connection. Node's own defaults let a slow client hold a connection for minutes. */
 export const httpLimits = {
+  /** Connections that wait to be accepted; a crowd that fills the queue keeps everybody else out for seconds. */
+  backlog: 4_096,
   bodyBytesMax: 64 * 1024,
   jsonDepthMax: 32,
   headerBytesMax: 16 * 1024,
   headersTimeoutMs: 5_000,
   /** Head and body of one request have arrived. */
   requestTimeoutMs: 8_000,
-  /** Nothing read or written: a client that does not take its answer. */
+  /** Nothing read or written. */
   idleSocketTimeoutMs: 30_000,
+  /** A client that leaves an answer waiting takes this much of it in this time, or is cut. */
+  readerBytesMin: 64 * 1024,
+  readerTimeoutMs: 10_000,
   keepAliveTimeoutMs: 10_000,
   checkEveryMs: 1_000,
   /** The longest a handler may take; the deadlines of its calls are shorter, this is the last net. */
@@ -30,6 +36,8 @@ export const httpLimits = {
 export interface HttpServerOptions {
   readonly trustedProxyHops: number;
   readonly maxConnections: number;
+  /** Of one address, IPv6 by /64. Counts only without a proxy in front, whose connections are everybody's. */
+  readonly maxConnectionsPerAddress: number;
   /** Answers what the router refuses before any hook has seen it: an address that cannot be decoded. */
   readonly onUnroutable: (error: unknown, request: FastifyRequest, reply: FastifyReply) => void;
 }
@@ -38,6 +46,7 @@ export interface HttpServerOptions {
 export function createHttpAdapter({
   trustedProxyHops,
   maxConnections,
+  maxConnectionsPerAddress,
   onUnroutable,
 }: HttpServerOptions): FastifyAdapter {
   const adapter = new FastifyAdapter({
@@ -67,6 +76,8 @@ export function createHttpAdapter({
   });
   const fastify = adapter.getInstance();
   fastify.server.maxConnections = maxConnections;
+  cutSlowReaders(fastify.server);
+  if (trustedProxyHops === 0) limitConnections(fastify.server, maxConnectionsPerAddress);
   // The one reading of a request body. There is no parser for anything else, forms and plain text included.
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -75,6 +86,50 @@ export function createHttpAdapter({
     else done(null, parsed.value);
   });
   return adapter;
+}
+
+/**
+ * Cuts connections that do not take what waits for them: whoever leaves data waiting has to take some at a pace that any
+ * real network has. A timeout for silence alone lets a client that takes a byte now and then hold memory for hours.
+ */
+function cutSlowReaders(server: Server): void {
+  const open = new Map<Socket, { taken: number; sinceMs: number }>();
+  server.on('connection', (socket: Socket) => {
+    open.set(socket, { taken: 0, sinceMs: performance.now() });
+    socket.once('close', () => open.delete(socket));
+  });
+  const sweep = setInterval(() => {
+    const nowMs = performance.now();
+    for (const [socket, progress] of open) {
+      const taken = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || taken >= progress.taken + httpLimits.readerBytesMin) {
+        open.set(socket, { taken, sinceMs: nowMs });
+      } else if (nowMs - progress.sinceMs > httpLimits.readerTimeoutMs) socket.destroy();
+    }
+  }, httpLimits.checkEveryMs);
+  sweep.unref();
+  server.once('close', () => {
+    clearInterval(sweep);
+  });
+}
+
+/** A client with more connections than this would take the places of others: further ones are closed at once. */
+function limitConnections(server: Server, max: number): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const { key } = clientAddress(socket.remoteAddress);
+    const count = (open.get(key) ?? 0) + 1;
+    if (count > max) {
+      socket.destroy();
+      return;
+    }
+    open.set(key, count);
+    socket.once('close', () => {
+      const left = (open.get(key) ?? 1) - 1;
+      if (left === 0) open.delete(key);
+      else open.set(key, left);
+    });
+  });
 }
 
 const settleMs = 200;

@@ -5,7 +5,7 @@ import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
 import { buildApp } from './app.js';
 import { readGatewayConfig } from './config.js';
-import { closeServer } from './http-server.js';
+import { closeServer, httpLimits } from './http-server.js';
 import { createParts } from './parts.js';
 
 const service = 'gateway';
@@ -41,7 +41,7 @@ runService({
       if (status !== 'ready') throw new Error(`${status}: ${failing.join(', ')}`);
     };
     await startHealth({ host: config.METRICS_HOST, port: config.METRICS_PORT, checks: { ready }, log, life });
-    await nest.listen(config.PORT, config.HOST);
+    await nest.listen({ port: config.PORT, host: config.HOST, backlog: httpLimits.backlog });
     log.info({ url: await nest.getUrl(), prefix: config.API_PREFIX }, 'http.listening');
   },
 });

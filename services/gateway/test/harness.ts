@@ -114,6 +114,7 @@ export interface GatewayOptions {
   readonly routeLimits?: RouteOverrides;
   readonly allowedOrigins?: readonly string[];
   readonly trustedProxyHops?: number;
+  readonly connectionsPerAddress?: number;
   readonly controllers?: NonNullable<AppParts['controllers']>;
   readonly logTo?: string[];
   /** Default true. */
@@ -136,6 +137,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     ALLOWED_ORIGINS: options.allowedOrigins ?? [],
     TRUSTED_PROXY_HOPS: options.trustedProxyHops ?? 0,
     HTTP_MAX_CONNECTIONS: 10_000,
+    HTTP_MAX_CONNECTIONS_PER_ADDRESS: options.connectionsPerAddress ?? 10_000,
     RATE_LIMIT_WINDOW_SECONDS: options.windowSeconds ?? 900,
     RATE_LIMIT_ANONYMOUS_MAX: options.anonymousMax ?? 100_000,
     RATE_LIMIT_ROUTES: options.routeLimits ?? {},

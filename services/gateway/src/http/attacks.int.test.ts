@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { AppError } from '@prime-nest/contracts/errors';
+import { hostileBodies, hostileTexts } from '../../test/hostile-texts.js';
 import { raw as sendRaw, statusOf } from '../../test/raw.js';
 import { allowOnly, effectAt, json, newUser, problemOf, startGateway, startServers } from '../../test/harness.js';
 import type { Gateway, Servers, TestUser } from '../../test/harness.js';
@@ -293,16 +295,47 @@ describe('messages that are hardly HTTP', () => {
     expect(response.headers.get('x-correlation-id')).toBeTruthy();
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
   });
+});
 
-  test('a head and a body that never end are cut within 10 s, others are served meanwhile', async () => {
-    const startedAt = performance.now();
-    const headers = ['Content-Type: application/json', 'Content-Length: 100'];
-    const slow = [
-      raw('GET /api/roles HTTP/1.1\r\nHost: x\r\nX-A: ', 15_000),
-      raw(request('POST /api/roles', headers, '{'), 15_000),
-    ];
-    expect((await gateway.fetch('/api/roles', { headers: user.headers })).status).toBe(200);
-    for (const answer of await Promise.all(slow)) expect([0, 408]).toContain(statusOf(answer));
-    expect(performance.now() - startedAt).toBeLessThan(10_500);
+describe('texts and bodies that break programs', () => {
+  const answered = async (path: string, body: string) => {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json', ...user.headers }, body };
+    const response = await gateway.fetch(path, init);
+    expectClean(await response.text());
+    return response.status;
+  };
+
+  test('no text in any field is an error of ours, and a role keeps exactly the text that was sent', async () => {
+    servers.peers.answer('identity.session.login.v1', () => {
+      throw new AppError('invalid_credentials');
+    });
+    servers.peers.forget();
+    const found = new Set<number>();
+    const kept = new Map<string, string>();
+    const queue = hostileTexts.entries();
+    const worker = async () => {
+      for (const [i, text] of queue) {
+        const login = { email: text, password: text, device_token: text };
+        found.add(await answered('/api/auth/login', JSON.stringify(login)));
+        const created = await answered('/api/roles', JSON.stringify({ name: `text ${i}`, description: text }));
+        found.add(created);
+        if (created === 201) kept.set(`text ${i}`, text.trim());
+        const search = encodeURIComponent(Buffer.from(text).toString());
+        if (search.length > 8_000) continue;
+        found.add((await gateway.fetch(`/api/roles?search=${search}`, { headers: user.headers })).status);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, worker));
+    const calls = servers.peers.calls('rbac.role.create.v1').map(({ request: sent }) => sent);
+    const received = (calls as { name: string; description: string }[]).map(
+      ({ name, description }) => [name, description.trim()] as const,
+    );
+    expect(new Map(received)).toEqual(kept);
+    expect([...found].sort()).toEqual([200, 201, 400, 401, 413].filter((status) => found.has(status)));
+  });
+
+  test('no body that is not what it claims to be passes, and none is an error of ours', async () => {
+    for (const body of hostileBodies)
+      expect([body.slice(0, 60), await answered('/api/roles', body)]).toEqual([body.slice(0, 60), 400]);
   });
 });
