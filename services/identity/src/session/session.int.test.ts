@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { testKeyPair } from '@prime-nest/testkit/keys';
 import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import { AccessTokenClaims } from '@prime-nest/contracts/claims';
 import { migrations } from '../migrations/migrate.js';
 import { anonymous, eventsOf, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
 import type { Tx } from '@prime-nest/kit/database';
+import { mintRefreshToken } from './refresh-token.js';
 import { listRevocations } from './revocation.store.js';
 import { rotation } from './session.store.js';
 
@@ -261,6 +262,44 @@ describe('refreshing', () => {
       expect(await outcomeOf(refresh(forged))).toBe('invalid_grant');
     }
     expect(await outcomeOf(refresh(tokens.refresh_token))).toBe('ok');
+  });
+
+  test('a well-formed token that the session did not mint changes nothing, whatever generation it names', async () => {
+    const { account, tokens } = await signIn();
+    const current = (await refresh((await refresh(tokens.refresh_token)).refresh_token)).refresh_token;
+    const other = await identity.newAccount();
+    const events = (await eventsOf(identity.database, tokens.session_id)).length;
+    const row = async () => identity.database.query('SELECT * FROM session WHERE id = $1', [tokens.session_id]);
+    const before = await row();
+    for (const generation of [0, 1, 2, 3]) {
+      for (const accountId of [account.id, other.id]) {
+        const subject = { sessionId: tokens.session_id, accountId, generation };
+        expect(await outcomeOf(refresh(mintRefreshToken(randomBytes(32), subject)))).toBe('invalid_grant');
+      }
+    }
+    expect(await row()).toEqual(before);
+    expect(await eventsOf(identity.database, tokens.session_id)).toHaveLength(events);
+    expect(await outcomeOf(refresh(current))).toBe('ok');
+  });
+
+  test('an Idempotency-Key of one session means nothing to another', async () => {
+    const [mine, theirs] = [await signIn(), await signIn()];
+    const successor = await refresh(mine.tokens.refresh_token, 'shared-by-chance');
+    const answer = await refresh(theirs.tokens.refresh_token, 'shared-by-chance');
+    expect(answer.session_id).toBe(theirs.tokens.session_id);
+    expect(answer.refresh_token).not.toBe(successor.refresh_token);
+    // Redeemed under that key in its own session, and presented again with it in the other's place: reuse is reuse.
+    await refresh(successor.refresh_token, 'another-of-mine');
+    expect(await outcomeOf(refresh(successor.refresh_token, 'shared-by-chance'))).toBe('invalid_grant');
+    expect(await outcomeOf(refresh(answer.refresh_token))).toBe('ok');
+  });
+
+  test('a retry is refused, with its key too, once the password has been changed', async () => {
+    const { account, tokens } = await signIn();
+    await refresh(tokens.refresh_token, 'retry-me-please');
+    const change = { accountId: account.id, currentPassword: account.password, newPassword: 'violet-harbor-7-moss' };
+    await identity.passwords.run(change, anonymous());
+    expect(await outcomeOf(refresh(tokens.refresh_token, 'retry-me-please'))).toBe('invalid_grant');
   });
 });
 
