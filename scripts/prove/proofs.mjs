@@ -37,4 +37,9 @@ export const proofs = [
     args: ['scripts/prove/suites.mjs', 'tests', 'tests/revocation.int', 'REVOCATION_PROVE_ROUNDS=200'],
     limitSeconds: 180,
   },
+  {
+    name: 'policy',
+    args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets)'],
+    limitSeconds: 180,
+  },
 ];

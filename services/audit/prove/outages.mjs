@@ -16,6 +16,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
+import { createReport } from '../../../scripts/prove/report.mjs';
 
 buildIfNeeded();
 const { provisionStreams } = await import('@prime-nest/devstack/provision');
@@ -207,29 +208,26 @@ async function prove() {
   const live = audit(['live', `${system.gatewayUrl}/api`, '--kept', path.join(home, 'kept'), '--key', key]);
   const quarantined = entries.filter(({ type }) => type === 'audit.event.quarantined.v1').length;
 
-  say(`faults: ${[...faults].map(([name, count]) => `${name} ${count}`).join(', ')}`);
-  say(`answers: ${[...statuses].map(([status, count]) => `${status || 'none'} ${count}`).join(', ')}`);
-  say(
-    `mutations answered 2xx: ${answered.length}; committed events: ${committed}; entries: ${entries.length}; settled in ${settleMs} ms`,
-  );
-  say(
-    `judgement: ${verdict.length === 0 ? 'one entry each, no entry without its effect' : verdict.slice(0, 5).join('; ')}`,
-  );
-  say(`quarantined: ${quarantined}`);
-  for (const { name, faults: found } of controls) say(`control, ${name}: ${found} found`);
-  say(`audit-verify database: exit ${verified.status}: ${verified.stdout.trim()}`);
-  say(`audit-verify live: exit ${live.status}: ${live.stdout.trim()}`);
-  const isProven =
-    verdict.length === 0 &&
-    missing?.count === 0 &&
-    quarantined === 0 &&
-    verified.status === 0 &&
-    live.status === 0 &&
-    controls.every(({ faults: found }) => found > 0) &&
-    answered.length > 0;
-  say(isProven ? 'PROVEN' : `NOT PROVEN (seed ${seed})`);
-  if (!isProven) await explain();
-  return isProven ? 0 : 1;
+  const sum = (counts) => [...counts].map(([name, count]) => `${name || 'no answer'} ${count}`).join(', ');
+  say(`answers: ${sum(statuses)}; settled in ${settleMs} ms`);
+  const report = createReport();
+  const isWhole = verdict.length === 0 && missing?.count === 0 && quarantined === 0 && answered.length > 0;
+  report.add('Every mutation that was answered has exactly one entry, and no entry is without its effect', {
+    figure: `${answered.length} answered 2xx, ${committed} events committed, ${entries.length} entries, ${quarantined} quarantined; faults: ${sum(faults)}${verdict.length === 0 ? '' : `; ${verdict.slice(0, 5).join('; ')}`}`,
+    control: controls.map(({ name, faults: found }) => `${name}: ${found} found`).join(', '),
+    isProven: isWhole && controls.every(({ faults: found }) => found > 0),
+  });
+  report.add("Nothing is lost with JetStream's store", {
+    figure: `${forgotten} events of rbac were only there when it was deleted; ${missing?.count ?? 'unknown'} missing`,
+    isProven: missing?.count === 0,
+  });
+  report.add('The log verifies against a checkpoint from before the outages', {
+    figure: `in the database ${verified.status}: ${verified.stdout.trim()}; live ${live.status}: ${live.stdout.trim()}`,
+    isProven: verified.status === 0 && live.status === 0,
+  });
+  const exitCode = report.finish();
+  if (exitCode !== 0) await explain();
+  return exitCode;
 }
 
 /** The public half of the key that the log was started with: from its file, not from the system that is judged. */
