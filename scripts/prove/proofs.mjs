@@ -39,7 +39,7 @@ export const proofs = [
   },
   {
     name: 'policy',
-    args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets)'],
+    args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets|guarantee)'],
     limitSeconds: 180,
   },
 ];
