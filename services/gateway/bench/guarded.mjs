@@ -151,16 +151,18 @@ async function report(results) {
   const table = [head, head.map(() => '---'), ...rows].map(line).join('\n');
   console.log(table);
   if (!values.write) return;
-  const { writeSection } = await import('../../../bench/results.mjs');
-  await writeSection('Guarded request', `${explanation()}\n\n${table}`);
+  const { conditions, writeSection } = await import('../../../bench/results.mjs');
+  writeSection('gateway', `${explanation(conditions)}\n\n${table}`);
 }
 
-function explanation() {
+function explanation(conditions) {
   return [
+    '## Gateway: a guarded request',
+    '',
     `\`GET\` of a constant answer at ${connections} connections kept open, median of ${rounds} rounds of ${values.seconds} s, in turns.`,
     'The gateway verifies the token, counts the request in Redis and asks rbac over NATS before it answers; the other two do nothing.',
     'Load generator, NATS, Redis and the answering rbac share the processors with the server, so the CPU time of the serving process per request is the fairer figure.',
     '',
-    `Command: \`node services/gateway/bench/guarded.mjs --seconds ${values.seconds} --rounds ${rounds} --write\``,
+    conditions(`npm run bench:gateway -- --seconds ${values.seconds} --rounds ${rounds}`),
   ].join('\n');
 }
