@@ -75,6 +75,13 @@ async function startBus(isMute) {
   };
 }
 
+const alive = new Set();
+// Whatever ends this process: no replica outlives it.
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
 async function startReplica(file, bus, database) {
   const healthPort = await freePort();
   const env = {
@@ -92,11 +99,14 @@ async function startReplica(file, bus, database) {
   };
   const child = spawn(process.execPath, ['--no-warnings', file], { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const exited = new Promise((resolve) => child.once('exit', resolve));
+  alive.add(child);
+  void exited.then(() => alive.delete(child));
   if (file === entry.migrate || file === entry.seed) {
     if ((await exited) !== 0) throw new Error(`${file} failed`);
     return undefined;
   }
-  const end = performance.now() + 20_000;
+  // Generous: a loaded machine takes its time, and only a replica that never comes up is a fault.
+  const end = performance.now() + 120_000;
   for (;;) {
     const isUp = await fetch(`http://127.0.0.1:${healthPort}/health/liveness`).then(
       (response) => response.ok,
