@@ -1,4 +1,4 @@
-/** Writes .env.example and docs/configuration.md from the services' own configuration schemas. */
+/** Writes .env.example and docs/<language>/configuration.md from the services' own configuration schemas. */
 import { writeFileSync } from 'node:fs';
 import { describeEnv } from '@prime-nest/kit/config';
 import { auditEnv } from '@prime-nest/audit/config';
@@ -51,35 +51,51 @@ writeFileSync(
 );
 
 const row = (cells) => `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`;
-const page = groups
-  .map(([title, variables]) =>
-    [
-      `## ${title[0].toUpperCase()}${title.slice(1)}`,
-      '',
-      row(['variable', 'type', 'default', 'needed', 'meaning']),
-      row(['---', '---', '---', '---', '---']),
-      ...variables.map((variable) =>
-        row([
-          `\`${variable.name}\`${variable.secret ? ' (secret)' : ''}`,
-          [variable.type, variable.unit].filter(Boolean).join(', '),
-          shown(variable) === '' ? '' : `\`${shown(variable)}\``,
-          variable.required ? 'yes' : '',
-          [variable.description, isShared(variable) && `(${users.get(variable.name).join(', ')})`]
-            .filter(Boolean)
-            .join(' '),
-        ]),
-      ),
-    ].join('\n'),
-  )
-  .join('\n\n');
-writeFileSync(
-  new URL('docs/configuration.md', root),
-  `# Configuration
+const languages = {
+  en: {
+    columns: ['variable', 'type', 'default', 'needed', 'meaning'],
+    yes: 'yes',
+    secret: 'secret',
+    shared: 'Shared by several services',
+    intro: `# Configuration
 
 Generated from the services' schemas by \`npm run gen\`; do not edit. A service reads its variables once, at start, and
 reports every problem at once, by name, never by value. A variable with one of our prefixes that no service knows is an
-error. A secret may be given as a file: \`NAME_FILE=/run/secrets/name\` instead of \`NAME\`.
+error. A secret may be given as a file: \`NAME_FILE=/run/secrets/name\` instead of \`NAME\`.`,
+  },
+  'pt-br': {
+    columns: ['variável', 'tipo', 'padrão', 'obrigatória', 'significado (texto do esquema, em inglês)'],
+    yes: 'sim',
+    secret: 'segredo',
+    shared: 'Comuns a vários serviços',
+    intro: `# Configuração
 
-${page}
-`,
-);
+Gerada a partir dos esquemas dos serviços por \`npm run gen\`; não edite. Cada serviço lê suas variáveis uma única vez, ao
+iniciar, e aponta todos os problemas de uma vez, pelo nome, nunca pelo valor. Uma variável com um dos nossos prefixos que
+nenhum serviço conhece é um erro. Um segredo pode vir de um arquivo: \`NOME_FILE=/run/secrets/nome\` no lugar de \`NOME\`.`,
+  },
+};
+
+const tableOf = (variables, { columns, yes, secret }) => [
+  row(columns),
+  row(columns.map(() => '---')),
+  ...variables.map((variable) =>
+    row([
+      `\`${variable.name}\`${variable.secret ? ` (${secret})` : ''}`,
+      [variable.type, variable.unit].filter(Boolean).join(', '),
+      shown(variable) === '' ? '' : `\`${shown(variable)}\``,
+      variable.required ? yes : '',
+      [variable.description, isShared(variable) && `(${users.get(variable.name).join(', ')})`]
+        .filter(Boolean)
+        .join(' '),
+    ]),
+  ),
+];
+for (const [folder, language] of Object.entries(languages)) {
+  const sections = groups.map(([title, variables]) => {
+    const heading = variables === shared ? language.shared : `${title[0].toUpperCase()}${title.slice(1)}`;
+    return [`## ${heading}`, '', ...tableOf(variables, language)].join('\n');
+  });
+  const text = [language.intro, ...sections].join('\n\n');
+  writeFileSync(new URL(`docs/${folder}/configuration.md`, root), `${text}\n`);
+}

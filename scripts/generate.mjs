@@ -9,7 +9,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const generated = [
   'libs/contracts/golden',
   'docs/reference.md',
-  'docs/configuration.md',
+  'docs/en/configuration.md',
+  'docs/pt-br/configuration.md',
   '.env.example',
   'deploy/nats',
   'deploy/postgres',

@@ -5,7 +5,7 @@
 #
 # Before: stop the services, make the roles and the database (deploy/postgres/roles.sql). It refuses a database that has
 # tables: it never overwrites. After: remove the stream EVENTS and provision it again, check the audit log, start the
-# services (docs/operations.md). A failure leaves the database as it was.
+# services (docs/en/operations.md). A failure leaves the database as it was.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?usage: restore.sh FOLDER}"

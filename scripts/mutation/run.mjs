@@ -42,7 +42,7 @@ for (const name of chosen) {
     coverageAnalysis: 'perTest',
     concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 1),
     ignorePatterns: ['.cache', '.nx', '.prime-nest', 'bench', 'deploy', 'docs', 'tests', 'tools'],
-    tempDirName: '.cache/mutation',
+    tempDirName: `.cache/mutation-${name}`,
     reporters: ['json', ...(process.env.CI === undefined ? ['progress-append-only'] : [])],
     jsonReporter: { fileName: file },
     allowEmpty: false,

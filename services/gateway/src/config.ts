@@ -49,7 +49,7 @@ const originList = Joi.string()
 const routeLimits = Joi.string()
   .custom((text: string, tools) => parseOverrides(text) ?? tools.error('any.custom'))
   .description(
-    'Limits of single routes instead of the built-in ones (docs/operations.md), with commas: `login=10,audit-export=5/3600` allows 10 in the common window and 5 in 3600 seconds.',
+    'Limits of single routes instead of the built-in ones (docs/en/operations.md), with commas: `login=10,audit-export=5/3600` allows 10 in the common window and 5 in 3600 seconds.',
   );
 
 export const gatewayEnv = Joi.object({
