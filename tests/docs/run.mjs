@@ -39,7 +39,7 @@ try {
         cwd: root,
         env,
         encoding: 'utf8',
-        timeout: 120_000,
+        timeout: 300_000,
       });
       ran += blocks.length;
       console.log(`docs/${language}/${page}: ${blocks.length} blocks, ${status === 0 ? 'good' : `FAILED (${status})`}`);
