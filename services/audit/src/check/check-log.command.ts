@@ -52,8 +52,9 @@ export class CheckLogCommand {
 
   async run({ kept = [], keys = [], onProgress, signal }: CheckLogOptions = {}): Promise<CheckLogResult> {
     const database = this.#database;
-    const state = await this.#log.state(database);
+    // In this order: what is signed by then is in the tree, however fast the log grows.
     const signed = await this.#log.checkpoints(database);
+    const state = await this.#log.state(database);
     const unsigned = signed.filter(({ note, size, root }) => !isWhatItSays(note, { size, root, keys }));
     const trees = signed.map(({ size, root }) => ({ size, root, name: `the stored checkpoint of ${size}` }));
     const check = new LogCheck([

@@ -81,9 +81,10 @@ export class AppendCommand {
       }));
       const entries = recorded.map(({ entry }) => entry);
       const treeSize = await this.#log.grow(tx, state, entries);
-      for (const { index, verdict } of recorded) {
-        if (verdict.kind === 'quarantine') await this.#log.insertQuarantined(tx, index, receivedAt, verdict);
-      }
+      const quarantined = recorded.flatMap(({ index, verdict }) =>
+        verdict.kind === 'quarantine' ? [{ ...verdict, index }] : [],
+      );
+      await this.#log.insertQuarantined(tx, quarantined, receivedAt);
       await this.#log.moveSources(tx, [...plan.moved.values()], receivedAt);
       await this.#sources.insertPassed(tx, plan.passed.flatMap(passedNumber));
       return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize };

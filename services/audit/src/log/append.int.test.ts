@@ -134,7 +134,9 @@ describe('appending', () => {
       'no_sequence',
       'wrong_source',
     ]);
-    kept.forEach(({ raw }, i) => expect(raw.equals(poison[i]?.bytes ?? Buffer.alloc(0))).toBe(true));
+    kept.forEach(({ raw }, i) =>
+      expect(raw.equals(poison[i]?.bytes.subarray(0, 65_536) ?? Buffer.alloc(0))).toBe(true),
+    );
     await verifyStoredLog(log.database);
   });
 

@@ -36,6 +36,9 @@ export interface NewNode {
 }
 
 const levelHeight = 8;
+const rawBytesMax = 65_536;
+
+type Quarantined = Verdict<Message> & { kind: 'quarantine'; readonly index: number };
 
 const insertEntriesSql = `
   INSERT INTO event (log_index, received_at, epoch, source_seq, leaf_hash, entry, event_id, occurred_at, source, type,
@@ -166,25 +169,24 @@ export class LogStore {
     ]);
   }
 
-  async insertQuarantined(
-    tx: Tx,
-    index: number,
-    receivedAt: Date,
-    { candidate, reason }: Verdict<Message> & { kind: 'quarantine' },
-  ): Promise<void> {
+  /** Keeps messages that could not become entries; of a very long one the beginning, its entry has digest and length. */
+  async insertQuarantined(tx: Tx, quarantined: readonly Quarantined[], receivedAt: Date): Promise<void> {
+    if (quarantined.length === 0) return;
+    const column = <T>(of: (one: Quarantined) => T) => quarantined.map(of);
     await tx.query(
-      `INSERT INTO quarantine (log_index, received_at, reason, subject, source, epoch, source_seq, fingerprint, raw)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      `INSERT INTO quarantine (received_at, log_index, reason, subject, source, epoch, source_seq, fingerprint, raw)
+       SELECT $1::timestamptz, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+         $8::bytea[], $9::bytea[])`,
       [
-        index,
         receivedAt.toISOString(),
-        reason,
-        storable(candidate.subject),
-        storable(candidate.source),
-        storable(candidate.headers.epoch),
-        storable(candidate.headers.sequence),
-        candidate.fingerprint(),
-        candidate.bytes,
+        column(({ index }) => index),
+        column(({ reason }) => reason),
+        column(({ candidate }) => storable(candidate.subject)),
+        column(({ candidate }) => storable(candidate.source)),
+        column(({ candidate }) => storable(candidate.headers.epoch)),
+        column(({ candidate }) => storable(candidate.headers.sequence)),
+        column(({ candidate }) => candidate.fingerprint()),
+        column(({ candidate }) => candidate.bytes.subarray(0, rawBytesMax)),
       ],
     );
   }

@@ -23,6 +23,7 @@ import { verifyConsistency, verifyInclusion } from '../log/proof.js';
 import { CompactRange, leafHash } from '../log/tree.js';
 import { EntryStore } from '../search/entry.store.js';
 import { ExportEventsCommand } from '../search/export-events.command.js';
+import { GetEventCommand } from '../search/get-event.command.js';
 import { CheckpointStore } from './checkpoint.store.js';
 import { ProofsCommand } from './proofs.command.js';
 import { ReceiptCommand } from './receipt.command.js';
@@ -44,7 +45,7 @@ beforeEach(async () => {
   log = await openTestLog();
   sequence = 0;
   sign = signer();
-  const outbox = createOutbox({ service: 'audit', clock: systemClock });
+  const outbox = anyOutbox;
   const parts = {
     database: log.database,
     entries: new EntryStore(),
@@ -91,6 +92,7 @@ async function tamper(sql: string): Promise<void> {
   await client.end();
 }
 
+const anyOutbox = createOutbox({ service: 'audit', clock: systemClock });
 const bytes = (base64: string) => Buffer.from(base64, 'base64');
 
 describe('proofs', () => {
@@ -165,6 +167,19 @@ describe('proofs', () => {
     await sign.run();
     await expect(waiting).resolves.toMatchObject({ index: 0, treeSize: 1, proof: [] });
     await expect(proofs.inclusion({ id: newId() }, context)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('an entry is not passed off as another one by the id of its row', async () => {
+    await record(2);
+    await sign.run();
+    const [first, second] = await readLog(log.database);
+    const get = new GetEventCommand({ database: log.database, entries: new EntryStore(), outbox: anyOutbox });
+    const id = first?.eventId ?? '';
+    expect(await get.run({ id: id.toUpperCase() }, context)).toMatchObject({ id });
+    await tamper(`UPDATE event SET event_id = gen_random_uuid() WHERE log_index = 0;
+      UPDATE event SET event_id = '${id}' WHERE event_id = '${second?.eventId ?? ''}'`);
+    await expect(get.run({ id }, context)).rejects.toMatchObject({ code: 'internal' });
+    await expect(proofs.inclusion({ id }, context)).rejects.toMatchObject({ code: 'internal' });
   });
 
   test('a receipt tells how far a source has been taken', async () => {

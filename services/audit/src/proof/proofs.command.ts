@@ -6,6 +6,7 @@ import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import type { Database, Queryable } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { consistencyRanges, inclusionRanges } from '../log/proof.js';
+import { entryOf } from '../search/entry.store.js';
 import type { EntryStore, StoredEntry } from '../search/entry.store.js';
 import type { CheckpointStore, StoredCheckpoint } from './checkpoint.store.js';
 import type { TreeStore } from './tree.store.js';
@@ -47,8 +48,8 @@ export class ProofsCommand {
   }
 
   /**
-   * Proves an event against the newest checkpoint and records that it was shown. Throws `not_found`, or `unavailable`
-   * when no checkpoint covers the event yet.
+   * Proves an event against the newest checkpoint and records that it was shown. Throws `not_found`, `unavailable`
+   * when no checkpoint covers the event yet, or `internal` when its row holds another event.
    */
   async inclusion(
     { id }: { readonly id: string },
@@ -62,6 +63,7 @@ export class ProofsCommand {
       return found;
     });
     if (entry === undefined) throw new AppError('not_found');
+    entryOf(id, entry);
     const checkpoint = await this.#covering(entry);
     const proof = await tree.rangeRoots(database, inclusionRanges(entry.index, checkpoint.treeSize));
     return {

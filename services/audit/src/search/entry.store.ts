@@ -74,6 +74,18 @@ function readRow(row: Row): StoredEntry {
 }
 
 /**
+ * The entry of this event as readers see it. Throws `internal` when the row under that id holds another event: the
+ * column is an index, and somebody has changed it.
+ */
+export function entryOf(id: string, stored: StoredEntry): LogEntry {
+  const entry = toLogEntry(stored);
+  if (entry.id.toLowerCase() === id.toLowerCase()) return entry;
+  throw new AppError('internal', {
+    internal: { reason: 'a row holds another event than its id says', index: stored.index },
+  });
+}
+
+/**
  * The entry as readers see it, from the bytes that were hashed and from nothing else. Throws `internal` when they are
  * not an event any more: the row was altered.
  */

@@ -3,7 +3,7 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Database } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
-import { toLogEntry } from './entry.store.js';
+import { entryOf } from './entry.store.js';
 import type { EntryStore } from './entry.store.js';
 
 /** Answers one entry by its event's id and records the reading in the same transaction. Throws `not_found`. */
@@ -27,6 +27,6 @@ export class GetEventCommand {
       return found;
     });
     if (entry === undefined) throw new AppError('not_found');
-    return toLogEntry(entry);
+    return entryOf(id, entry);
   }
 }
