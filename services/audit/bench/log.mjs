@@ -90,6 +90,8 @@ const taken = async () =>
       .n,
   );
 let service;
+// Whatever ends this process ends the service, too.
+process.on('exit', () => service?.kill('SIGKILL'));
 try {
   service = startService();
   await measure();
