@@ -6,7 +6,7 @@ import { connectBus } from '@prime-nest/kit/bus/connection';
 import { serviceContext } from '@prime-nest/kit/context';
 import { silentLogger } from '@prime-nest/kit/log';
 import { eventually } from '@prime-nest/testkit/eventually';
-import { startExtraGateway } from './extra-gateway.js';
+import { type ExtraGateway, startExtraGateway } from './extra-gateway.js';
 import { type Answer, type Call, restClient } from './rest-client.js';
 import { startTestSystem } from './test-system.js';
 
@@ -87,32 +87,37 @@ describe('the signing key is rotated while requests run', () => {
 });
 
 describe('the answer to a refresh is lost between identity and the gateway', () => {
+  let gateway: ExtraGateway;
+  beforeAll(async () => {
+    gateway = await startExtraGateway(system);
+  }, 120_000);
+  afterAll(() => gateway?.stop());
+
+  // Each loss takes the deadline of the call, and what the link holds back delays the first retry as well.
   test("the client's retry with the same Idempotency-Key gets the successor, and one without ends the session", async () => {
-    const gateway = await startExtraGateway(system);
-    try {
-      const through = restClient(gateway.url);
-      for (const isSame of [true, false]) {
-        const tokens = await signIn();
-        const refresh = (key: string) =>
-          through('POST', '/api/auth/refresh', {
-            body: { refresh_token: refreshTokenOf(tokens) },
-            headers: { 'idempotency-key': key },
-          });
-        gateway.link.setDelay(2_500);
-        expect((await refresh('retry-of-one-refresh')).status).toBe(503);
-        gateway.link.setDelay(0);
-        const retry = await eventually(async () => {
+    const through = restClient(gateway.url);
+    for (const isSame of [true, false]) {
+      const tokens = await signIn();
+      const refresh = (key: string) =>
+        through('POST', '/api/auth/refresh', {
+          body: { refresh_token: refreshTokenOf(tokens) },
+          headers: { 'idempotency-key': key },
+        });
+      gateway.link.setDelay(2_500);
+      expect((await refresh('retry-of-one-refresh')).status).toBe(503);
+      gateway.link.setDelay(0);
+      const retry = await eventually(
+        async () => {
           const answer = await refresh(isSame ? 'retry-of-one-refresh' : 'another-request');
           return answer.status !== 503 && answer;
-        });
-        expect(retry.status).toBe(isSame ? 200 : 401);
-        if (!isSame) continue;
-        expect((await call('GET', '/api/auth/me', { token: tokenOf(retry) })).status).toBe(200);
-        const next = { body: { refresh_token: refreshTokenOf(retry) } };
-        expect((await call('POST', '/api/auth/refresh', next)).status).toBe(200);
-      }
-    } finally {
-      await gateway.stop();
+        },
+        { deadlineMs: 30_000 },
+      );
+      expect(retry.status).toBe(isSame ? 200 : 401);
+      if (!isSame) continue;
+      expect((await call('GET', '/api/auth/me', { token: tokenOf(retry) })).status).toBe(200);
+      const next = { body: { refresh_token: refreshTokenOf(retry) } };
+      expect((await call('POST', '/api/auth/refresh', next)).status).toBe(200);
     }
   }, 60_000);
 });
