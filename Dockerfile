@@ -8,6 +8,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY libs/contracts/package.json libs/contracts/
 COPY libs/kit/package.json libs/kit/
+COPY libs/assertion/package.json libs/assertion/
 COPY libs/testkit/package.json libs/testkit/
 COPY services/gateway/package.json services/gateway/
 COPY services/identity/package.json services/identity/

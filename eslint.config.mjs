@@ -120,6 +120,8 @@ export default tseslint.config(
   },
 
   restrict(['libs/contracts/src/**/*.ts'], [...noService(), noTestCode, noKit]),
+  // For services that are not ours: it must not bring our ways of running one along.
+  restrict(['libs/assertion/src/**/*.ts'], [...noService(), noTestCode, noKit]),
   restrict(['libs/kit/src/**/*.ts'], [...noService(), noTestCode]),
   ...climbing,
   restrict(['tools/devstack/src/**/*.ts'], noService()),

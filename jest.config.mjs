@@ -37,6 +37,7 @@ export default {
   workerIdleMemoryLimit: '1GB',
   projects: [
     project('contracts', 'libs/contracts'),
+    project('assertion', 'libs/assertion'),
     project('kit', 'libs/kit'),
     project('devstack', 'tools/devstack'),
     project('testkit', 'libs/testkit'),

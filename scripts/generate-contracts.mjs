@@ -3,11 +3,13 @@
  * reference pages made from the same tables. A diff in these files is an interface review.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { AssertionClaims, AssertionKey, BusReply, BusRequest } from '@prime-nest/contracts/assertion';
 import { AccessTokenClaims, PublicKey } from '@prime-nest/contracts/claims';
 import { CallContext } from '@prime-nest/contracts/context';
 import { busPermissions } from '@prime-nest/contracts/bus';
 import { commonErrors, errorTable } from '@prime-nest/contracts/errors';
 import { AuditEvent, eventTable } from '@prime-nest/contracts/events';
+import { RouteFile } from '@prime-nest/contracts/route-file';
 import { notify, rpc } from '@prime-nest/contracts/subjects';
 import { z } from 'zod';
 
@@ -47,6 +49,16 @@ json('libs/contracts/golden/shared.json', {
   publicKey: schemaOf(PublicKey, 'output'),
   callContext: schemaOf(CallContext, 'output'),
 });
+json('libs/contracts/golden/assertion.json', {
+  claims: schemaOf(AssertionClaims, 'output'),
+  key: schemaOf(AssertionKey, 'output'),
+  busRequest: schemaOf(BusRequest, 'output'),
+  busReply: schemaOf(BusReply, 'input'),
+});
+json(
+  'libs/contracts/golden/route-file.schema.json',
+  z.toJSONSchema(RouteFile, { io: 'input', target: 'draft-2020-12' }),
+);
 json('libs/contracts/golden/errors.json', errorTable);
 json('libs/contracts/golden/bus-permissions.json', busPermissions);
 

@@ -23,6 +23,7 @@ const subjects = [
   '_INBOX.stolen',
   '_R_.stolen',
   'anything.else',
+  'ext.invoices.invoice.get.v1',
   '$JS.API.INFO',
   '$JS.API.STREAM.DELETE.EVENTS',
   '$JS.API.STREAM.PURGE.EVENTS',
@@ -31,7 +32,19 @@ const subjects = [
   '$JS.API.STREAM.MSG.GET.EVENTS',
   '$SYS.REQ.SERVER.PING',
 ];
-const wildcards = ['>', '*.>', 'evt.>', 'identity.>', 'rbac.>', '$JS.>', '$SYS.>', '_INBOX.>', '$JS.ACK.>'];
+const wildcards = [
+  '>',
+  '*.>',
+  'evt.>',
+  'identity.>',
+  'rbac.>',
+  'ext.>',
+  'ext.*.>',
+  '$JS.>',
+  '$SYS.>',
+  '_INBOX.>',
+  '$JS.ACK.>',
+];
 
 function matches(pattern: string, subject: string): boolean {
   const [wanted, given] = [pattern.split('.'), subject.split('.')];

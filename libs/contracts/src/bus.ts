@@ -13,6 +13,21 @@ export interface BusPermissions {
 export type BusUser = 'gateway' | 'identity' | 'rbac' | 'audit' | 'provisioner';
 export const busUsers: readonly BusUser[] = ['gateway', 'identity', 'rbac', 'audit', 'provisioner'];
 
+/** Below it lie the subjects of services that are not ours: `ext.<upstream>.…`. Only the gateway asks there. */
+export const upstreamSubjects = 'ext.>';
+
+/**
+ * What the bus user of an adopter's service may do: answer requests on its own subjects, in its own queue group, and
+ * nothing else. It publishes nowhere, so it can neither call a service nor write an event.
+ */
+export function upstreamPermissions(upstream: string): BusPermissions {
+  return {
+    publish: [],
+    subscribe: [`ext.${upstream}.> ${upstream}`, `_INBOX.ext-${upstream}.>`],
+    allowResponses: true,
+  };
+}
+
 /** The durable JetStream consumer through which audit takes events. */
 export const auditConsumer = 'audit-sequencer';
 
@@ -60,7 +75,13 @@ function permissionsOf(user: BusUser): BusPermissions {
   );
   const recorded = eventTypes.filter((type) => eventSource(type) === user).map((type) => `evt.${type}`);
   return {
-    publish: [...called, ...announced, ...recorded, ...(user === 'audit' ? jetStreamApi.publish : [])].sort(),
+    publish: [
+      ...called,
+      ...announced,
+      ...recorded,
+      ...(user === 'audit' ? jetStreamApi.publish : []),
+      ...(user === 'gateway' ? [upstreamSubjects] : []),
+    ].sort(),
     // A queue subscription is granted only with the service's own queue group.
     subscribe: [...served.map((subject) => `${subject} ${user}`), ...heard, inbox].sort(),
     allowResponses: served.length > 0,

@@ -50,6 +50,15 @@ export const errorTable = {
   escalation_refused: { status: 403, fault: 'caller', title: 'You cannot give what you do not hold yourself.' },
   last_administrator: { status: 409, fault: 'caller', title: 'The last active administrator cannot be removed.' },
 
+  // Services behind the gateway that it does not know.
+  upstream_failed: { status: 502, fault: 'transient', title: 'The service behind this address gave no usable answer.' },
+  upstream_unavailable: { status: 503, fault: 'transient', title: 'The service behind this address is not available.' },
+  upstream_timeout: {
+    status: 504,
+    fault: 'transient',
+    title: 'The service behind this address did not answer in time.',
+  },
+
   // When the fault is ours. Unavailable is never a deny and never an allow.
   unavailable: { status: 503, fault: 'transient', title: 'The service is not available at the moment.' },
   overloaded: { status: 503, fault: 'transient', title: 'The service is busy. Try again shortly.' },

@@ -50,6 +50,12 @@ export const logFields = [
   'schema',
   'applied',
   'replicas',
+  // Routes of the route file
+  'upstream',
+  'upstreams',
+  'routes',
+  'digest',
+  'problems',
   // Outbox, relay, audit log
   'source',
   'epoch',

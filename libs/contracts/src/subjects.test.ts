@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { busPermissions, busUsers } from './bus.js';
+import { busPermissions, busUsers, upstreamPermissions } from './bus.js';
 import { errorTable, isErrorCode } from './errors.js';
 import { eventSource, eventTypes } from './events.js';
 import { serviceOf } from './rpc.js';
@@ -54,10 +54,11 @@ describe('subjects', () => {
 });
 
 describe('errors', () => {
-  test('a fault of the caller is a 4xx, of the moment a 503, of ours a 500', () => {
-    for (const definition of Object.values(errorTable)) {
+  test('a fault of the caller is a 4xx, of the moment a 503 (of a service behind us 502 to 504), of ours a 500', () => {
+    for (const [code, definition] of Object.entries(errorTable)) {
       if (definition.fault === 'caller') expect(Math.floor(definition.status / 100)).toBe(4);
-      if (definition.fault === 'transient') expect(definition.status).toBe(503);
+      if (definition.fault === 'transient')
+        expect(code.startsWith('upstream_') ? [502, 503, 504] : [503]).toContain(definition.status);
       if (definition.fault === 'bug') expect(definition.status).toBe(500);
     }
   });
@@ -88,11 +89,23 @@ describe('bus permissions', () => {
     }
   });
 
-  test('no service holds a wildcard beyond its private inbox and its own acknowledgements', () => {
+  test('no service holds a wildcard beyond its private inbox, its own acknowledgements and, the gateway, services of others', () => {
     for (const user of busUsers) {
       const entries = [...busPermissions[user].publish, ...busPermissions[user].subscribe];
       const wild = entries.filter((entry) => /[*>]/.test(entry));
-      expect(wild.every((entry) => entry === `_INBOX.${user}.>` || entry.startsWith('$JS.ACK.EVENTS.'))).toBe(true);
+      const isKnown = (entry: string) =>
+        entry === `_INBOX.${user}.>` ||
+        entry.startsWith('$JS.ACK.EVENTS.') ||
+        (user === 'gateway' && entry === 'ext.>');
+      expect(wild.filter((entry) => !isKnown(entry))).toEqual([]);
     }
+  });
+
+  test('a service of somebody else answers on its own subjects and can say nothing by itself', () => {
+    expect(upstreamPermissions('invoices')).toEqual({
+      publish: [],
+      subscribe: ['ext.invoices.> invoices', '_INBOX.ext-invoices.>'],
+      allowResponses: true,
+    });
   });
 });

@@ -43,9 +43,12 @@ export interface ContainerPlace {
   readonly dataDir: string;
 }
 
-export async function containerNats(place: ContainerPlace, users: NatsConfigOptions['users']): Promise<RunningServer> {
+export async function containerNats(
+  place: ContainerPlace,
+  users: Pick<NatsConfigOptions, 'users' | 'upstreams'>,
+): Promise<RunningServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const config = natsConfig({ users, host: '0.0.0.0', port: 4222, storeDir: '/data/jetstream' });
+  const config = natsConfig({ ...users, host: '0.0.0.0', port: 4222, storeDir: '/data/jetstream' });
   await writeFile(path.join(place.dataDir, 'nats.conf'), config);
   const container = new GenericContainer(images.nats)
     .withBindMounts([{ source: place.dataDir, target: '/data' }])

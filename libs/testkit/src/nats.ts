@@ -25,10 +25,12 @@ export interface TestNats extends TestServer {
 export interface TestNatsOptions {
   /** Default true: the event stream and its consumer exist. */
   readonly streams?: boolean;
+  /** Services of others behind the gateway: name to public nkey. */
+  readonly upstreams?: Readonly<Record<string, string>>;
 }
 
 /** A NATS server of this test file's own, with the permissions that are deployed. */
-export async function startTestNats({ streams = true }: TestNatsOptions = {}): Promise<TestNats> {
+export async function startTestNats({ streams = true, upstreams }: TestNatsOptions = {}): Promise<TestNats> {
   const dataDir = await runFolder('nats');
   // Of this server alone: a client of another test that goes on reconnecting to a port must not get into whatever
   // server listens there next.
@@ -37,8 +39,8 @@ export async function startTestNats({ streams = true }: TestNatsOptions = {}): P
   const env = { ...process.env, NATS_URL: undefined };
   const server = await controllable(async (port) =>
     (await usesContainers())
-      ? containerNats({ port, dataDir }, users)
-      : startNats({ dataDir, port, env, configText: (place) => natsConfig({ ...place, users }) }),
+      ? containerNats({ port, dataDir }, { users, upstreams })
+      : startNats({ dataDir, port, env, configText: (place) => natsConfig({ ...place, users, upstreams }) }),
   );
   const servers = `nats://127.0.0.1:${server.port}`;
   const credentials = (user: BusUser): BusCredentials => busCredentials(user, servers, seeds);

@@ -22,6 +22,8 @@ import { SchemaPipe } from './http/schema-pipe.js';
 import type { RouteLimit } from './limits/quota.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
 import { createDocument, serveDocument } from './openapi.js';
+import { installUpstreams } from './upstream/upstream.http.js';
+import type { Upstreams } from './upstream/upstreams.js';
 import { RequestHooks } from './request-hooks.js';
 import type { RecordEvent } from './spool/record-event.js';
 
@@ -38,6 +40,8 @@ export interface AppParts extends RouteParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly isDraining: () => boolean;
+  /** Services of the route file, if there is one. */
+  readonly upstreams?: Upstreams | undefined;
   /** Controllers beside our own. */
   readonly controllers?: NonNullable<DynamicModule['controllers']>;
 }
@@ -54,7 +58,9 @@ export interface App {
 export async function buildApp(config: AppConfig, parts: AppParts): Promise<App> {
   const { log } = parts;
   const routes = new RouteTable();
-  const problems = new ProblemFilter(log, routes, parts.recordEvent);
+  const { upstreams } = parts;
+  const allowed = (path: string) => [...routes.allowed(path), ...(upstreams?.load.table?.allowed(path) ?? [])].sort();
+  const problems = new ProblemFilter(log, allowed, parts.recordEvent);
   const prefix = `/${config.API_PREFIX}`;
   const hooks = new RequestHooks({
     ...parts,
@@ -74,10 +80,21 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
   const fastify = adapter.getInstance();
   const limits: RouteLimit[] = [];
   fastify.addHook('onRoute', ({ url, method, config: settings }) => {
+    if (settings?.isUpstream === true) return;
     routes.add(url, [method].flat());
     const { limit } = (settings ?? {}) as RouteSettings;
     if (limit !== undefined) limits.push(limit);
   });
+  if (upstreams !== undefined) {
+    installUpstreams(fastify, {
+      prefix: config.API_PREFIX,
+      table: () => upstreams.load.table,
+      forward: upstreams.forward,
+      onError: (error, request, reply) => {
+        problems.answer(error, request, reply);
+      },
+    });
+  }
   hooks.install(fastify);
 
   const nest = await NestFactory.create<NestFastifyApplication>(GatewayModule.with(parts, parts.controllers), adapter, {
@@ -95,9 +112,10 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
     const reason = `no @Public, @Authenticated or @Requires on ${undeclared.join(', ')}`;
     throw new AppError('internal', { internal: { reason } });
   }
-  serveDocument(nest, createDocument(nest));
+  serveDocument(nest, createDocument(nest), () => upstreams?.load.table?.routes ?? []);
   await nest.init();
   await fastify.ready();
   parts.limit.declare(limits);
+  await upstreams?.load.start({ prefix: config.API_PREFIX, routes: routes.list() });
   return { nest, routes };
 }

@@ -1,7 +1,8 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { nkeys } from '@nats-io/transport-node';
 import { ConfigError } from '@prime-nest/kit/config';
-import { readGatewayConfig } from './config.js';
+import { assertionKey, readGatewayConfig } from './config.js';
 
 const development = { NODE_ENV: 'development', NATS_URL: 'nats://127.0.0.1:4222', REDIS_URL: 'redis://127.0.0.1:6379' };
 const production = {
@@ -27,6 +28,27 @@ function problems(env: Record<string, string | undefined>): string[] {
 describe('the configuration', () => {
   test('of a developer needs two addresses', () => {
     expect(readGatewayConfig(development)).toMatchObject({ PORT: 3000, API_PREFIX: 'api', ALLOWED_ORIGINS: [] });
+  });
+
+  test('of a route file needs the key that signs assertions, and it must be an Ed25519 key', () => {
+    expect(problems({ ...development, GATEWAY_ROUTES_FILE: '/routes.json' })).toEqual([
+      'GATEWAY_ASSERTION_KEY is required',
+    ]);
+    const pem = (type: 'ed25519' | 'x25519') =>
+      generateKeyPairSync(type as 'ed25519')
+        .privateKey.export({ type: 'pkcs8', format: 'pem' })
+        .toString();
+    const withKey = (key: string) =>
+      assertionKey(
+        readGatewayConfig({ ...development, GATEWAY_ROUTES_FILE: '/routes.json', GATEWAY_ASSERTION_KEY: key }),
+      );
+    expect(withKey(pem('ed25519'))?.asymmetricKeyType).toBe('ed25519');
+    expect(withKey(pem('ed25519').replaceAll('\n', '\\n'))?.asymmetricKeyType).toBe('ed25519');
+    for (const key of [pem('x25519'), 'not a key']) expect(() => withKey(key)).toThrow(ConfigError);
+    expect(problems({ ...development, GATEWAY_SERVICE_HOST: '10.0.0.1', GATEWAY_PORT: 'tcp://10.0.0.1:3000' })).toEqual(
+      [],
+    );
+    expect(problems({ ...development, GATEWAY_ROUTE_FILE: '/x' })).toHaveLength(1);
   });
 
   test('of production is complete with these', () => {

@@ -1,11 +1,13 @@
 import { baseKeys, inProductionUnless, natsKeys, plaintextKey } from '@prime-nest/kit/config-keys';
 import type { BaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
-import { loadConfig } from '@prime-nest/kit/config';
+import { ConfigError, loadConfig } from '@prime-nest/kit/config';
 import type { Environment } from '@prime-nest/kit/config';
 import type { Secret } from '@prime-nest/kit/secret';
 import Joi from 'joi';
 import { parseOverrides } from './limits/quota.js';
 import type { RouteOverrides } from './limits/quota.js';
+import { createPrivateKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 
 export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv {
   readonly METRICS_HOST: string;
@@ -31,6 +33,8 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly TOKEN_AUDIENCE: string;
   readonly GATEWAY_SPOOL_DIR: string;
   readonly GATEWAY_SPOOL_BYTES_MAX: number;
+  readonly GATEWAY_ROUTES_FILE?: string;
+  readonly GATEWAY_ASSERTION_KEY?: Secret;
 }
 
 // The gateway answers health on its own port, so that what is probed is what is served.
@@ -170,6 +174,15 @@ export const gatewayEnv = Joi.object({
     .description('Most that may wait there. Events that do not fit are counted, and the count is recorded later.'),
   TOKEN_ISSUER: Joi.string().max(256).default('prime-nest').description('The `iss` of access tokens.'),
   TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('The `aud` of access tokens.'),
+  GATEWAY_ROUTES_FILE: Joi.string().description(
+    'Route file (JSON): requests that are passed on to services of your own, see docs/extending.md. Read again on SIGHUP.',
+  ),
+  GATEWAY_ASSERTION_KEY: Joi.string()
+    .meta({ secret: true })
+    .when('GATEWAY_ROUTES_FILE', { is: Joi.exist(), then: Joi.required() })
+    .description(
+      'Ed25519 private key (PKCS #8 PEM) that signs for whom a request is passed on. Needed with a route file.',
+    ),
 });
 
 type Optional = 'ALLOWED_ORIGINS' | 'RATE_LIMIT_ROUTES';
@@ -192,6 +205,9 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       'METRICS_',
       'TRACE_',
       'GATEWAY_SPOOL_',
+      // Not GATEWAY_ alone: a cluster puts variables of that name beside a service called gateway.
+      'GATEWAY_ROUTE',
+      'GATEWAY_ASSERTION',
     ],
   });
   return {
@@ -199,6 +215,22 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     ALLOWED_ORIGINS: config.ALLOWED_ORIGINS ?? [],
     RATE_LIMIT_ROUTES: config.RATE_LIMIT_ROUTES ?? {},
   };
+}
+
+/** The key that signs assertions, if there is one. Throws a `ConfigError` for anything but an Ed25519 private key. */
+export function assertionKey({
+  GATEWAY_ASSERTION_KEY: secret,
+}: Pick<GatewayConfig, 'GATEWAY_ASSERTION_KEY'>): KeyObject | undefined {
+  if (secret === undefined) return undefined;
+  let key: KeyObject | undefined;
+  try {
+    key = createPrivateKey(secret.reveal().replaceAll('\\n', '\n'));
+  } catch {
+    // The parser's message may quote the key.
+  }
+  if (key?.asymmetricKeyType !== 'ed25519')
+    throw new ConfigError('gateway', ['GATEWAY_ASSERTION_KEY must be an Ed25519 private key in PKCS #8 PEM']);
+  return key;
 }
 
 function isOrigin(text: string): boolean {

@@ -5,6 +5,8 @@ import { rpc } from '@prime-nest/contracts/subjects';
 import type { Rpc } from '@prime-nest/contracts/subjects';
 import { allowOnly, effectAt, json, newUser, startGateway, startServers } from '../test/harness.js';
 import type { Gateway, Servers, TestUser } from '../test/harness.js';
+import { answerJson, routeFile, startUpstream } from '../test/upstream.js';
+import type { TestUpstream } from '../test/upstream.js';
 import { failClosed, parts, requestKinds } from './fail-closed.js';
 import type { Part, RequestKind } from './fail-closed.js';
 import * as sample from './routes/samples.js';
@@ -12,6 +14,8 @@ import * as sample from './routes/samples.js';
 let servers: Servers;
 let gateway: Gateway;
 let user: TestUser;
+let upstream: TestUpstream;
+let routes: Awaited<ReturnType<typeof routeFile>>;
 
 const answers: Partial<Record<keyof Rpc, () => unknown>> = {
   'identity.session.login.v1': () => sample.tokens,
@@ -48,6 +52,7 @@ const requests: Record<RequestKind, () => Promise<Response>> = {
     }),
   auditSearch: () => gateway.fetch('/api/audit/events', { headers: user.headers }),
   keySet: () => gateway.fetch('/.well-known/jwks.json'),
+  upstreamCall: () => gateway.fetch('/api/invoices', { headers: user.headers }),
 };
 
 interface Outage {
@@ -65,6 +70,11 @@ function outage(part: Part, how: 'gone' | 'silent'): Outage {
     return how === 'gone'
       ? { begin: () => server.kill(), end: () => server.restart() }
       : { begin: () => server.pause(), end: () => server.resume() };
+  }
+  if (part === 'upstream') {
+    return how === 'gone'
+      ? { begin: () => upstream.stop(), end: () => upstream.restart() }
+      : { begin: () => void (upstream.answer = () => undefined), end: () => void (upstream.answer = answerJson) };
   }
   return {
     begin: () => {
@@ -88,11 +98,26 @@ const allServed = async () => {
 beforeAll(async () => {
   servers = await startServers();
   answerAll();
-  gateway = await startGateway(servers);
+  upstream = await startUpstream();
+  routes = await routeFile({
+    upstreams: { invoices: { url: upstream.url } },
+    routes: [
+      {
+        methods: ['GET'],
+        path: '/invoices',
+        access: { permission: 'rbac:view' },
+        target: { upstream: 'invoices' },
+        timeoutMs: 800,
+      },
+    ],
+  });
+  gateway = await startGateway(servers, { routesFile: routes.file });
   user = newUser(servers.key);
 });
 afterAll(async () => {
   await gateway?.stop();
+  await upstream?.stop();
+  await routes?.remove();
   await servers?.stop();
 });
 
@@ -114,7 +139,8 @@ describe('while a part of the system does not answer', () => {
         });
         for (const { kind, status, tookMs } of await Promise.all(cellsOfPart)) {
           measured.push(`${part} ${how} ${kind}: ${status} in ${tookMs} ms`);
-          const isRight = failClosed[part][kind] === 'unavailable' ? status === 503 : isServed(status);
+          const isUnavailable = status === 503 || (part === 'upstream' && status === 504);
+          const isRight = failClosed[part][kind] === 'unavailable' ? isUnavailable : isServed(status);
           expect([kind, status, isRight]).toEqual([kind, status, true]);
           // The bound is the system's promise; a busy machine gets a little more.
           expect([kind, tookMs < 1_800]).toEqual([kind, true]);

@@ -5,10 +5,12 @@
  *
  * `served`: as always. `unavailable`: 503 within 1.5 s, in milliseconds once a circuit is open. `bounded`: served for
  * as long as what is known here may be relied on (2 s after identity was last heard to know nothing more), then 503.
+ * For a service of the route file `unavailable` is 503 when it cannot be reached and 504 when it does not answer in the
+ * time of its route.
  */
 export type Behaviour = 'served' | 'unavailable' | 'bounded';
 
-export const parts = ['redis', 'bus', 'identity', 'rbac', 'audit'] as const;
+export const parts = ['redis', 'bus', 'identity', 'rbac', 'audit', 'upstream'] as const;
 export type Part = (typeof parts)[number];
 
 export const requestKinds = [
@@ -19,6 +21,7 @@ export const requestKinds = [
   'mutation',
   'auditSearch',
   'keySet',
+  'upstreamCall',
 ] as const;
 export type RequestKind = (typeof requestKinds)[number];
 
@@ -32,6 +35,7 @@ export const failClosed: Readonly<Record<Part, Readonly<Record<RequestKind, Beha
     mutation: 'served',
     auditSearch: 'served',
     keySet: 'served',
+    upstreamCall: 'served',
   },
   /** The way to everything. The keys in memory are still shown. */
   bus: {
@@ -42,6 +46,7 @@ export const failClosed: Readonly<Record<Part, Readonly<Record<RequestKind, Beha
     mutation: 'unavailable',
     auditSearch: 'unavailable',
     keySet: 'served',
+    upstreamCall: 'unavailable',
   },
   /** Tokens go on being verified with the keys in memory, until revocations can no longer be known. */
   identity: {
@@ -52,6 +57,7 @@ export const failClosed: Readonly<Record<Part, Readonly<Record<RequestKind, Beha
     mutation: 'bounded',
     auditSearch: 'bounded',
     keySet: 'served',
+    upstreamCall: 'bounded',
   },
   /** No decision is no permission. */
   rbac: {
@@ -62,6 +68,7 @@ export const failClosed: Readonly<Record<Part, Readonly<Record<RequestKind, Beha
     mutation: 'unavailable',
     auditSearch: 'unavailable',
     keySet: 'served',
+    upstreamCall: 'unavailable',
   },
   /** Mutations are recorded in their own services and wait there. */
   audit: {
@@ -72,5 +79,17 @@ export const failClosed: Readonly<Record<Part, Readonly<Record<RequestKind, Beha
     mutation: 'served',
     auditSearch: 'unavailable',
     keySet: 'served',
+    upstreamCall: 'served',
+  },
+  /** A service of the route file over HTTP: its own routes only. */
+  upstream: {
+    login: 'served',
+    refresh: 'served',
+    ownAccount: 'served',
+    guardedRead: 'served',
+    mutation: 'served',
+    auditSearch: 'served',
+    keySet: 'served',
+    upstreamCall: 'unavailable',
   },
 };

@@ -35,6 +35,10 @@ runService({
       await closeServer(nest.getHttpServer());
       await nest.close();
     });
+    if (parts.upstreams !== undefined) {
+      const { load } = parts.upstreams;
+      process.on('SIGHUP', () => void load.reload());
+    }
     // Beside the public port: metrics are for the operator's own machines.
     const ready = async () => {
       const { status, failing } = await parts.checks.readiness();

@@ -3,6 +3,8 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { z } from 'zod';
 import { completeDocument } from './openapi/complete-document.js';
+import { withUpstreamRoutes } from './openapi/upstream-routes.js';
+import type { TableRoute } from './upstream/upstream-table.js';
 
 /** The OpenAPI document of the routes: shapes from the schemas that check requests, errors from the error table. */
 export function createDocument(nest: NestFastifyApplication): OpenAPIObject {
@@ -22,12 +24,21 @@ export function createDocument(nest: NestFastifyApplication): OpenAPIObject {
   return completeDocument(document);
 }
 
-/** Swagger UI under `<prefix>/docs`, the document at `<prefix>/docs-json`. Shown on purpose: it holds no secret. */
-export function serveDocument(nest: NestFastifyApplication, document: OpenAPIObject): void {
+/**
+ * Swagger UI under `<prefix>/docs`, the document at `<prefix>/docs-json`. Shown on purpose: it holds no secret.
+ * `routes`: those of the route file at the moment, which the document shows beside our own.
+ */
+export function serveDocument(
+  nest: NestFastifyApplication,
+  document: OpenAPIObject,
+  routes: () => readonly TableRoute[] = () => [],
+): void {
   SwaggerModule.setup('docs', nest, document, {
     useGlobalPrefix: true,
     raw: ['json'],
     customSiteTitle: 'Prime Nest API',
+    patchDocumentOnRequest: (_request: unknown, _response: unknown, own: OpenAPIObject) =>
+      withUpstreamRoutes(own, routes()),
     swaggerOptions: { persistAuthorization: false, displayRequestDuration: true },
   });
 }

@@ -16,6 +16,7 @@ import { KeySet } from './access/key-set.js';
 import { RevocationFeed } from './access/revocation-feed.consumer.js';
 import { RevocationSet } from './access/revocation-set.js';
 import type { AppParts } from './app.js';
+import { assertionKey } from './config.js';
 import type { GatewayConfig } from './config.js';
 import { withCircuits } from './calls.js';
 import { GatewayChecks } from './health-checks.js';
@@ -23,6 +24,7 @@ import { RateLimit } from './limits/rate-limit.guard.js';
 import { redisOptions } from './limits/redis-options.js';
 import { Spool } from './spool/spool.job.js';
 import { revocationsAge } from './telemetry.js';
+import { createUpstreams } from './upstream/upstreams.js';
 
 /** Access tokens live minutes; one that claims more than a day was not made under our policy. */
 const lifetimeSecondsMax = 86_400;
@@ -43,6 +45,8 @@ export interface PartsOptions {
     | 'TRACE_URL_TEMPLATE'
     | 'GATEWAY_SPOOL_DIR'
     | 'GATEWAY_SPOOL_BYTES_MAX'
+    | 'GATEWAY_ROUTES_FILE'
+    | 'GATEWAY_ASSERTION_KEY'
   >;
   readonly connection: NatsConnection;
   readonly log: Logger;
@@ -94,6 +98,12 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     clock,
     log,
   });
+  const file = config.GATEWAY_ROUTES_FILE;
+  const key = assertionKey(config);
+  const upstreams =
+    file === undefined || key === undefined
+      ? undefined
+      : createUpstreams({ file, key, connection, recordEvent: spool.recordEvent, clock, log });
   return {
     calls,
     decide: new DecideCommand(calls),
@@ -103,6 +113,8 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     authenticator,
     limit,
     recordEvent: spool.recordEvent,
+    upstreams,
+    assertionKeys: upstreams === undefined ? [] : [upstreams.signer.publicKey],
     clock,
     log,
     isDraining,
@@ -114,6 +126,7 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     stop: async () => {
       await Promise.all([keyFeed.stop(), revocationFeed.stop(), spool.stop()]);
       limit.stop();
+      await upstreams?.stop();
     },
   };
 }

@@ -14,6 +14,7 @@ import type { Authentication, Authenticator } from './access/authenticator.js';
 import type { DecideCommand } from './access/decide.command.js';
 import { actorOf } from './access/principal.js';
 import type { RouteSettings } from './access/route-access.decorator.js';
+import { isUnknown, isUpstreamRoute, routeSettings, routeUrl } from './http/matched-route.js';
 import { clientAddress } from './http/client-address.js';
 import type { ClientAddress } from './http/client-address.js';
 import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js';
@@ -96,9 +97,9 @@ export class RequestHooks {
   }
 
   #begin(request: FastifyRequest, reply: FastifyReply): void {
-    const route = request.routeOptions?.url;
+    const route = routeUrl(request);
     const { method, url } = request;
-    const { name, attributes } = serverSpan({ method, url, route: request.is404 ? undefined : route });
+    const { name, attributes } = serverSpan({ method, url, route });
     // A stranger's traceparent is not our parent: it could join us to any trace and decide what gets sampled.
     const stranger = parseTraceparent(headerOf(request.headers.traceparent));
     const links = stranger === undefined ? [] : [stranger];
@@ -128,7 +129,7 @@ export class RequestHooks {
   }
 
   async #screen(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
-    const settings = request.routeOptions.config as RouteSettings;
+    const settings = routeSettings(request);
     if (this.#checkOrigin(request, reply, settings)) return reply;
     if (this.#isDocumentation(request) && !request.is404) {
       if (!this.#isPublished(request.url)) throw new AppError('route_not_found');
@@ -137,7 +138,7 @@ export class RequestHooks {
     const isPublic = settings.access?.kind === 'public';
     const authentication = isPublic ? undefined : await this.#authenticate(request);
     if (settings.isLimited !== false) await this.#consume(request, reply, { settings, authentication });
-    if (request.is404) return undefined;
+    if (isUnknown(request)) return undefined;
     const { state } = request;
     const principal = await admit({
       access: settings.access,
@@ -230,7 +231,7 @@ export class RequestHooks {
     state.isEnded = true;
     const { context, span, principal, code, startedAtMs } = state;
     const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
-    const route = request.is404 ? undefined : request.routeOptions.url;
+    const route = routeUrl(request);
     span.setAttribute(attribute.httpResponseStatusCode, status);
     span.end();
     activeRequests.dec();
@@ -271,7 +272,8 @@ function correlationIdOf(given: string | string[] | undefined): string {
 function checkEnvelope(request: FastifyRequest): void {
   const { headers } = request;
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-  if (!hasBody || request.is404) return;
+  // A route of the route file declares what it takes, and is checked against that.
+  if (!hasBody || request.is404 || isUpstreamRoute(request)) return;
   const type = headers['content-type'];
   if (type === undefined || !jsonBody.test(type) || headers['content-encoding'] !== undefined) {
     throw new AppError('unsupported_media_type');

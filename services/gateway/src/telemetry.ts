@@ -38,6 +38,25 @@ export const rateLimited = counter({
   known: [{ lane: 'address' }, { lane: 'principal' }],
 });
 
+export const upstreamCalls = histogram({
+  name: 'prime_nest_upstream_call_duration_seconds',
+  help: 'Time until a service of the route file has answered, by outcome: ok, or the error code',
+  labels: ['upstream', 'outcome'],
+});
+
+export const upstreamRoutes = gauge({
+  name: 'prime_nest_upstream_routes_total',
+  help: "Routes of the route file that is in use; the label is the beginning of the file's SHA-256",
+  labels: ['digest'],
+});
+
+export const routeReloads = counter({
+  name: 'prime_nest_route_reloads_total',
+  help: 'Reloads of the route file, by result; a refused one leaves the routes as they were',
+  labels: ['result'],
+  known: [{ result: 'loaded' }, { result: 'refused' }],
+});
+
 export const revocationsAge = observed({
   name: 'prime_nest_revocations_age_seconds',
   help: 'Time since everything that was revoked was known here; past the bound guarded routes answer 503',

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { rpc } from '@prime-nest/contracts/subjects';
 import { createBusClient } from '@prime-nest/kit/bus/client';
 import { DecideCommand } from '../src/access/decide.command.js';
@@ -107,6 +108,8 @@ export async function startServers(): Promise<Servers> {
   };
 }
 
+const assertionKeyPem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
 export interface GatewayOptions {
   readonly anonymousMax?: number;
   readonly principalMax?: number;
@@ -116,6 +119,7 @@ export interface GatewayOptions {
   readonly trustedProxyHops?: number;
   readonly connectionsPerAddress?: number;
   readonly controllers?: NonNullable<AppParts['controllers']>;
+  readonly routesFile?: string;
   readonly logTo?: string[];
   /** Default true. */
   readonly waitUntilReady?: boolean;
@@ -126,6 +130,8 @@ export interface Gateway {
   readonly url: string;
   readonly port: number;
   fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Reads the route file again, as on SIGHUP. */
+  reloadRoutes(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -147,6 +153,9 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     GATEWAY_SPOOL_BYTES_MAX: 16_777_216,
     TOKEN_ISSUER: issuer,
     TOKEN_AUDIENCE: audience,
+    ...(options.routesFile === undefined
+      ? {}
+      : { GATEWAY_ROUTES_FILE: options.routesFile, GATEWAY_ASSERTION_KEY: new Secret(assertionKeyPem) }),
   };
   const parts = createParts({ config, connection, log, isDraining: () => false });
   const release = async () => {
@@ -171,6 +180,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     url,
     port: Number(new URL(url).port),
     fetch: (path: string, init?: RequestInit) => fetch(`${url}${path}`, init),
+    reloadRoutes: async () => parts.upstreams?.load.reload(),
     stop: async () => {
       await closeServer(app.nest.getHttpServer());
       await app.nest.close();

@@ -1,11 +1,14 @@
-import { busPermissions, busUsers } from '@prime-nest/contracts/bus';
+import { busPermissions, busUsers, upstreamPermissions } from '@prime-nest/contracts/bus';
 import type { BusPermissions, BusUser } from '@prime-nest/contracts/bus';
+import { UpstreamName } from '@prime-nest/contracts/route-file';
 
 /** The public half of a user's nkey, or the environment variable that the server reads it from. */
 export type NatsUser = string | { readonly variable: string };
 
 export interface NatsConfigOptions {
   readonly users: Readonly<Record<BusUser, NatsUser>>;
+  /** Services of others behind the gateway, by their names in its route file. */
+  readonly upstreams?: Readonly<Record<string, NatsUser>> | undefined;
   readonly port: number;
   readonly storeDir: string;
   /** Default 127.0.0.1. */
@@ -20,7 +23,12 @@ export interface NatsConfigOptions {
  * servers to anybody (CVE-2023-47090).
  */
 export function natsConfig(options: NatsConfigOptions): string {
-  const users = busUsers.map((name) => userBlock(name, options.users[name], busPermissions[name]));
+  const users = [
+    ...busUsers.map((name) => userBlock(name, options.users[name], busPermissions[name])),
+    ...Object.entries(options.upstreams ?? {}).map(([name, key]) =>
+      userBlock(`ext-${UpstreamName.parse(name)}`, key, upstreamPermissions(name)),
+    ),
+  ];
   const host = options.host ?? '127.0.0.1';
   const lines = [
     'server_name: prime-nest',
@@ -46,7 +54,7 @@ export function natsConfig(options: NatsConfigOptions): string {
   return lines.join('\n');
 }
 
-function userBlock(name: BusUser, key: NatsUser, user: BusPermissions): string[] {
+function userBlock(name: string, key: NatsUser, user: BusPermissions): string[] {
   return [
     `    # ${name}`,
     '    {',
@@ -82,9 +90,9 @@ function quote(text: string): string {
 }
 
 /** The file for containers: port 4222, monitoring on 8222, public keys from the server's environment. */
-export function deployedNatsConfig(): string {
+export function deployedNatsConfig(upstreams?: Readonly<Record<string, NatsUser>>): string {
   const users = perBusUser((name) => ({ variable: `NATS_${name.toUpperCase()}_NKEY` }));
-  const config = natsConfig({ users, host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 });
+  const config = natsConfig({ users, upstreams, host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 });
   return [
     '# The bus of Prime Nest. Generated from the contracts by `npm run gen`.',
     '# Nothing in here is secret: each user is known by the public half of its nkey (U...), which the server takes from',

@@ -8,12 +8,20 @@ export type BusSeeds = Readonly<Record<BusUser, string>>;
 
 /** A new ed25519 pair per user, as seeds. */
 export function newBusSeeds(): BusSeeds {
-  return perBusUser(() => new TextDecoder().decode(nkeys.createUser().getSeed()));
+  return perBusUser(newSeed);
+}
+
+export function newSeed(): string {
+  return new TextDecoder().decode(nkeys.createUser().getSeed());
+}
+
+export function publicKeyOf(seed: string): string {
+  return nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey();
 }
 
 /** The public halves, `U…`: all that a server has to know. */
 export function publicKeys(seeds: BusSeeds): Readonly<Record<BusUser, string>> {
-  return perBusUser((user) => nkeys.fromSeed(new TextEncoder().encode(seeds[user])).getPublicKey());
+  return perBusUser((user) => publicKeyOf(seeds[user]));
 }
 
 /** What a connection of one user is made with. */

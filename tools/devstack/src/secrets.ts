@@ -7,20 +7,24 @@ import type { RolePasswords } from './bootstrap.js';
 import { makeFolder } from './folders.js';
 import type { Env } from './folders.js';
 import { perBusUser } from './nats-config.js';
-import { newBusSeeds } from './nats-keys.js';
+import { newBusSeeds, newSeed, publicKeyOf } from './nats-keys.js';
 import type { BusSeeds } from './nats-keys.js';
+import { upstreamsOverNats } from './upstreams.js';
 
 /** Everything secret of one local system, made on its first start and kept beside its data. */
 export interface Secrets {
   readonly database: RolePasswords;
   /** Seeds of the users of the bus. */
   readonly nats: BusSeeds;
+  /** Public keys of the upstreams that answer over NATS; the seed of each is in `secrets/nkey-seed-<name>`. */
+  readonly upstreams: Readonly<Record<string, string>>;
   readonly redis: string;
   readonly adminEmail: string;
   readonly privateKeyFile: string;
   readonly publicKeyFile: string;
   readonly keyEncryptionKeyFile: string;
   readonly auditSigningKeyFile: string;
+  readonly assertionKeyFile: string;
   /** What the audit log's signer remembers outside the database. */
   readonly auditSignedStateFile: string;
   readonly adminPasswordFile: string;
@@ -42,11 +46,18 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
     publicKeyFile: path.join(folder, 'public.pem'),
     keyEncryptionKeyFile: path.join(folder, 'key-encryption-key'),
     auditSigningKeyFile: path.join(folder, 'audit-signing-key.pem'),
+    assertionKeyFile: path.join(folder, 'assertion-key.pem'),
     auditSignedStateFile: path.join(home, 'audit-signed-checkpoint'),
     adminPasswordFile: path.join(home, 'admin-password'),
   };
   await keep(files.keyEncryptionKeyFile, () => randomBytes(32).toString('base64'));
   await keep(files.auditSigningKeyFile, newSigningKey);
+  await keep(files.assertionKeyFile, newSigningKey);
+  const upstreams: Record<string, string> = {};
+  for (const name of await upstreamsOverNats(env)) {
+    const { text } = await keep(path.join(folder, `nkey-seed-${name}`), newSeed);
+    upstreams[name] = publicKeyOf(text);
+  }
   if ((await read(files.publicKeyFile)) === undefined) await writeKeyPair(files);
   const kept = await keep(path.join(folder, 'passwords.json'), () => JSON.stringify(newPasswords(env), null, 2));
   const seeds = await keep(path.join(folder, 'bus-seeds.json'), () => JSON.stringify(newBusSeeds(), null, 2));
@@ -57,7 +68,7 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
   const ownSeeds = JSON.parse(seeds.text) as BusSeeds;
   // Somebody else's NATS server (NATS_URL) knows other keys.
   const nats = perBusUser((user) => env[`NATS_${user.toUpperCase()}_NKEY_SEED`] ?? ownSeeds[user]);
-  return { ...passwords, nats, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
+  return { ...passwords, nats, upstreams, ...files, ...(isNew ? { newAdminPassword: administrator.text } : {}) };
 }
 
 function newPasswords(env: Env): KeptSecrets {

@@ -60,7 +60,8 @@ const starters: Readonly<Record<ServerName, (options: ServerOptions, port: numbe
   nats: (options, port) =>
     startNats({
       ...placed('nats', options, port),
-      configText: (place) => natsConfig({ ...place, users: publicKeys(options.secrets.nats) }),
+      configText: (place) =>
+        natsConfig({ ...place, users: publicKeys(options.secrets.nats), upstreams: options.secrets.upstreams }),
     }),
 };
 

@@ -37,6 +37,8 @@ const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
     'DRAIN_',
     'TRACE_URL_',
     'GATEWAY_SPOOL_',
+    'GATEWAY_ROUTE',
+    'GATEWAY_ASSERTION',
   ],
   identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
   rbac: ['RBAC_', 'DB_POOL_MAX'],
@@ -62,6 +64,7 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
     ...(service === 'gateway' ? { REDIS_URL: around.redisUrl } : databaseEnv(service, around.databases[service])),
     ...(service === 'identity' ? keyEnv(secrets) : {}),
     ...(service === 'audit' ? signerEnv(secrets, env) : {}),
+    ...(service === 'gateway' ? assertionEnv(secrets, env) : {}),
   };
 }
 
@@ -83,6 +86,13 @@ function signerEnv({ auditSigningKeyFile, auditSignedStateFile }: Secrets, env: 
   if (env['AUDIT_SIGNING_KEY'] !== undefined || env['AUDIT_SIGNING_KEY_FILE'] !== undefined) return {};
   const stateFile = env['AUDIT_SIGNED_STATE_FILE'] ?? auditSignedStateFile;
   return { AUDIT_SIGNING_KEY_FILE: auditSigningKeyFile, AUDIT_SIGNED_STATE_FILE: stateFile };
+}
+
+/** A route file needs a key; one's own goes first. */
+function assertionEnv({ assertionKeyFile }: Secrets, env: Env): Env {
+  if (env['GATEWAY_ROUTES_FILE'] === undefined) return {};
+  if (env['GATEWAY_ASSERTION_KEY'] !== undefined || env['GATEWAY_ASSERTION_KEY_FILE'] !== undefined) return {};
+  return { GATEWAY_ASSERTION_KEY_FILE: assertionKeyFile };
 }
 
 /** The seed also knows the first administrator. */

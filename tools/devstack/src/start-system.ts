@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import type { BusUser } from '@prime-nest/contracts/bus';
 import type { Env } from './folders.js';
 import { busCredentials } from './nats-keys.js';
@@ -43,6 +44,8 @@ export interface RunningSystem {
   /** The JSON lines of one process, or of all processes of a service. */
   logs(name: string): string[];
   adminPassword(): Promise<string>;
+  /** The nkey seed of an upstream of the route file that answers over NATS. */
+  upstreamSeed(name: string): Promise<string>;
   /** What a connection of that user of the bus is made with. */
   busCredentials(user: BusUser): BusCredentials;
   stop(): Promise<void>;
@@ -83,6 +86,7 @@ export async function startSystem(options: StartSystemOptions): Promise<RunningS
     server: (name) => control(system.servers.get(name), name),
     logs: (name) => system.logs.lines(name),
     adminPassword: () => readFile(system.secrets.adminPasswordFile, 'utf8'),
+    upstreamSeed: (name) => readFile(path.join(options.home, 'secrets', `nkey-seed-${name}`), 'utf8'),
     busCredentials: (user) => busCredentials(user, system.state.natsUrl, system.secrets.nats),
     stop: () => system.stop(),
   };

@@ -6,6 +6,7 @@ import type { RequestState } from '../http/request-state.js';
 import type { Authentication } from './authenticator.js';
 import { requireAllow } from './decide.command.js';
 import type { DecideCommand } from './decide.command.js';
+import { isSameAccess } from './principal.js';
 import type { Principal, RouteAccess } from './principal.js';
 import { accessOf } from './route-access.decorator.js';
 
@@ -41,14 +42,9 @@ export class AccessGuard implements CanActivate {
   canActivate(execution: ExecutionContext): boolean {
     const declared = accessOf(execution.getHandler());
     const state = execution.switchToHttp().getRequest<FastifyRequest & { state?: RequestState }>().state;
-    if (declared === undefined || state?.admittedFor === undefined || !isSame(declared, state.admittedFor)) {
+    if (declared === undefined || state?.admittedFor === undefined || !isSameAccess(declared, state.admittedFor)) {
       throw new AppError('internal', { internal: { reason: 'the request was not admitted for this handler' } });
     }
     return true;
   }
-}
-
-function isSame(a: RouteAccess, b: RouteAccess): boolean {
-  if (a.kind === 'permission') return b.kind === 'permission' && a.permission === b.permission;
-  return a.kind === b.kind;
 }

@@ -13,6 +13,11 @@ export type RouteAccess =
   | { readonly kind: 'authenticated' }
   | { readonly kind: 'permission'; readonly permission: string };
 
+export function isSameAccess(a: RouteAccess, b: RouteAccess): boolean {
+  if (a.kind === 'permission') return b.kind === 'permission' && a.permission === b.permission;
+  return a.kind === b.kind;
+}
+
 export function actorOf({ id, sessionId }: Principal): Actor {
   return { type: 'user', id, sessionId };
 }

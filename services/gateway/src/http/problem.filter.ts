@@ -6,19 +6,20 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RecordEvent } from '../spool/record-event.js';
 import { refusalEvent } from '../spool/refusal.js';
 import { asAppError, problemHeaders, problemMediaType, problemOf } from './problem.js';
+import { isUnknown, routeUrl } from './matched-route.js';
 import type { RequestState } from './request-state.js';
-import type { RouteTable } from './route-table.js';
 
 /** Answers every error of every layer, framework included, as a problem document. Nothing internal leaves here. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   readonly #log: Logger;
-  readonly #routes: RouteTable;
+  readonly #allowed: (path: string) => readonly string[];
   readonly #recordEvent: RecordEvent;
 
-  constructor(log: Logger, routes: RouteTable, recordEvent: RecordEvent) {
+  /** `allowed`: the methods that a path supports. */
+  constructor(log: Logger, allowed: (path: string) => readonly string[], recordEvent: RecordEvent) {
     this.#log = log;
-    this.#routes = routes;
+    this.#allowed = allowed;
     this.#recordEvent = recordEvent;
   }
 
@@ -35,7 +36,7 @@ export class ProblemFilter implements ExceptionFilter {
     if (errorDefinition(error.code).fault === 'bug') this.#log.error({ err: error }, 'http.failed');
     state?.span.fail(error);
     // Here and not at the end of the answer: whoever hangs up before it is recorded as well.
-    const refusal = refusalEvent(error, request.method, request.is404 ? undefined : request.routeOptions?.url);
+    const refusal = refusalEvent(error, request.method, routeUrl(request));
     if (refusal !== undefined && state !== undefined) this.#recordEvent(refusal, state.context);
     const ids =
       state === undefined
@@ -47,8 +48,8 @@ export class ProblemFilter implements ExceptionFilter {
 
   /** An address that exists under another method is told apart from one that does not. */
   #resolve(error: AppError, request: FastifyRequest, reply: FastifyReply): AppError {
-    if (error.code !== 'route_not_found' || !request.is404) return error;
-    const allowed = this.#routes.allowed(request.url.split('?', 1)[0] ?? '');
+    if (error.code !== 'route_not_found' || !isUnknown(request)) return error;
+    const allowed = this.#allowed(request.url.split('?', 1)[0] ?? '');
     if (allowed.length === 0) return error;
     reply.header('allow', allowed.join(', '));
     return new AppError('method_not_allowed');

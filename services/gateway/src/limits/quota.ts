@@ -13,11 +13,14 @@ export type Lane = 'address' | 'principal';
  * A stricter limit of one route, beside that of its lane: `share` of what the lane allows, so that it follows when an
  * operator changes that. A request has to fit both, and one that does not counts in neither.
  */
-export interface RouteLimit {
+export interface SharedLimit {
   readonly name: string;
   /** Above 0, at most 1. */
   readonly share: number;
 }
+
+/** A limit of one route in numbers, beside that of its lane. */
+export type RouteLimit = SharedLimit | Quota;
 
 /** What an operator sets for a route instead: `max` in `windowSeconds`, or in the common window. */
 export interface RouteOverride {
@@ -42,8 +45,10 @@ export function parseOverrides(text: string): RouteOverrides | undefined {
   return overrides;
 }
 
-/** What counts for a route: the operator's word, or the declared share of the lane's limit, at least one request. */
-export function routeQuota({ name, share }: RouteLimit, lane: Quota, overrides: RouteOverrides): Quota {
+/** What counts for a route: its own numbers, the operator's word, or its share of the lane's limit, at least 1. */
+export function routeQuota(route: RouteLimit, lane: Quota, overrides: RouteOverrides): Quota {
+  if (!('share' in route)) return route;
+  const { name, share } = route;
   const given = overrides[name];
   if (given === undefined) return { ...lane, name, max: Math.max(1, Math.floor(lane.max * share)) };
   return { name, max: given.max, windowSeconds: given.windowSeconds ?? lane.windowSeconds };

@@ -63,8 +63,14 @@ export function completeDocument(document: OpenAPIObject): OpenAPIObject {
       if (operation !== undefined) for (const code of complete(operation)) used.add(code);
     }
   }
-  const examples = Object.fromEntries([...used].map((code) => [code, { value: exampleProblem(code) }]));
-  return sorted({ ...document, components: { ...document.components, schemas, examples } }) as OpenAPIObject;
+  return withExamples({ ...document, components: { ...document.components, schemas } }, used);
+}
+
+/** The document with an example of each of these problems, sorted. */
+export function withExamples(document: OpenAPIObject, codes: ReadonlySet<ErrorCode>): OpenAPIObject {
+  const added = Object.fromEntries([...codes].map((code) => [code, { value: exampleProblem(code) }]));
+  const examples = { ...document.components?.examples, ...added };
+  return sorted({ ...document, components: { ...document.components, examples } }) as OpenAPIObject;
 }
 
 /** Answers the codes that the operation may answer with. */
@@ -130,7 +136,7 @@ function impliedErrors(operation: Operation): ErrorCode[] {
   return codes;
 }
 
-function problemResponses(codes: readonly ErrorCode[]): Record<string, unknown> {
+export function problemResponses(codes: readonly ErrorCode[]): Record<string, unknown> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...new Set(codes)].sort()) {
     const { status } = errorDefinition(code);
