@@ -2,8 +2,8 @@
  * `npm run docs:check`: runs every command of docs/en and docs/pt-br that is marked to be run, page by page, against a
  * system of its own. A command that fails fails the check, with its page.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildIfNeeded } from '../../scripts/build-if-needed.mjs';
@@ -19,8 +19,11 @@ const { startSystem } = await import('@prime-nest/devstack/start-system');
 const work = await mkdtemp(path.join(tmpdir(), 'prime-nest-docs-'));
 const home = path.join(work, 'home');
 const system = await startSystem({ home, env: { RATE_LIMIT_ANONYMOUS_MAX: '100000' } });
+// 503 means "try again": on a busy machine that may be the first answer.
+await writeFile(path.join(work, '.curlrc'), 'retry = 5\n');
 const env = {
   ...process.env,
+  CURL_HOME: work,
   API: `${system.gatewayUrl}/api`,
   ADMIN_EMAIL: system.state.adminEmail,
   PRIME_NEST_HOME: home,
@@ -35,17 +38,20 @@ try {
       const blocks = commandsOf(textOf(language, page));
       if (blocks.length === 0) continue;
       const script = ['set -euo pipefail', ...blocks].join('\n');
-      const { status, stdout, stderr } = spawnSync('bash', ['-c', script], {
-        cwd: root,
-        env,
-        encoding: 'utf8',
-        timeout: 300_000,
+      // Not the synchronous kind: this process also writes down what the services log.
+      const { status, output } = await new Promise((resolve) => {
+        execFile('bash', ['-c', script], { cwd: root, env, timeout: 300_000 }, (error, stdout, stderr) => {
+          resolve({
+            status: error?.code ?? (error === null ? 0 : -1),
+            output: `${stdout.slice(-2000)}\n${stderr.slice(-2000)}`,
+          });
+        });
       });
       ran += blocks.length;
       console.log(`docs/${language}/${page}: ${blocks.length} blocks, ${status === 0 ? 'good' : `FAILED (${status})`}`);
       if (status === 0) continue;
       failed++;
-      console.log(`${stdout.slice(-2000)}\n${stderr.slice(-2000)}`);
+      console.log(output);
     }
   }
 } finally {

@@ -3,7 +3,8 @@
  * system of its own, with valid and invalid requests, first without a token and then as the first administrator. No
  * answer may be a server error, and every answer must be documented: status, content type, schema, headers.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -70,9 +71,9 @@ const checks =
 // Whoever signs himself out, or ends all his sessions, sees 401 from then on: these come without a token only.
 const endsOwnSession = ['--exclude-path-regex', '^/api/auth/(logout|logout-all|change-password|sessions)'];
 
-function attack(name, args) {
+async function attack(name, args) {
   console.log(`\n== ${name}, seed ${seed}`);
-  const { status } = spawnSync(
+  const child = spawn(
     tool,
     [
       'run',
@@ -85,6 +86,7 @@ function attack(name, args) {
     ],
     { stdio: 'inherit', cwd: home, timeout: (seconds + 60) * 1000 },
   );
+  const [status] = await once(child, 'exit');
   return { name, isGood: status === 0 };
 }
 
@@ -92,8 +94,8 @@ const results = [];
 try {
   // First of all: later the administrator may be locked out by guesses.
   const token = await signIn();
-  results.push(attack('without a token', []));
-  results.push(attack('as administrator', ['-H', `Authorization: Bearer ${token}`, ...endsOwnSession]));
+  results.push(await attack('without a token', []));
+  results.push(await attack('as administrator', ['-H', `Authorization: Bearer ${token}`, ...endsOwnSession]));
 } finally {
   await system.stop();
   await rm(home, { recursive: true, force: true });
