@@ -65,7 +65,7 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 # Health, or the REST API of the gateway.
 EXPOSE 8080 3000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
 ENTRYPOINT ["node", "--enable-source-maps", "--import", "@prime-nest/kit/telemetry-register"]
 # The service itself; the other programs of an image are dist/migrate.js, dist/seed.js and audit's dist/provision.js.
 CMD ["dist/main.js"]

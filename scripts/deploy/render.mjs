@@ -4,11 +4,14 @@ import { helm } from './tools.mjs';
 
 const folder = path.resolve(import.meta.dirname, '../../deploy/k8s');
 export const chart = path.join(folder, 'chart');
-export const variants = ['minimal', 'production', 'everything'];
+export const variants = ['minimal', 'production', 'operators', 'everything'];
 /** The oldest and the newest Kubernetes that the chart is checked for. */
 export const kubeVersions = ['1.30', '1.35'];
 
-export const valuesOf = (variant) => path.join(folder, 'variants', `${variant}.yaml`);
+/** An example that people start from is a variant too, so that it cannot rot. */
+const examples = { operators: 'examples/operators/prime-nest.yaml' };
+
+export const valuesOf = (variant) => path.join(folder, examples[variant] ?? `variants/${variant}.yaml`);
 
 /** What `helm template` makes of a variant. */
 export function template(variant, kubeVersion, ...more) {

@@ -12,7 +12,7 @@ export interface Manifest extends JsonObject {
 }
 
 export const repositoryRoot = path.resolve(import.meta.dirname, '../..');
-export const variants = ['minimal', 'production', 'everything'] as const;
+export const variants = ['minimal', 'production', 'operators', 'everything'] as const;
 export type Variant = (typeof variants)[number];
 
 /** The committed manifests of a variant, as kubectl would apply them. */

@@ -6,7 +6,7 @@ import type { Json, JsonObject, Manifest } from './manifests.js';
 import { egressOf, ingressOf, internalEdges, openPods } from './network.js';
 import { policyProblems } from './policy.js';
 
-const ports = { bus: '4222', database: '5432', cache: '6379', traces: '4318' };
+const ports = { bus: '4222', database: '5432', cache: '6379', sentinels: '26379', traces: '4318' };
 const servers = ['postgres', 'nats', 'redis'];
 /** The bus has a user for each service, and `provisioner` for the job that makes the streams. */
 const onTheBus = new Set(busUsers.map((user) => (user === 'provisioner' ? 'streams' : user)));
@@ -15,13 +15,13 @@ const onTheDatabase = (component: string): boolean =>
   databaseServices.some((service) => component.replace(/^(migrate|seed)-/, '') === service);
 
 /** Where a component has to be able to go, by the bus matrix and the database matrix. */
-function neededPorts(component: string, isTraced: boolean): string[] {
+function neededPorts(component: string, isTraced: boolean, hasSentinels: boolean): string[] {
   if (servers.includes(component)) return [];
   const isService = ['gateway', ...databaseServices].includes(component);
   return [
     ...(onTheBus.has(component as never) ? [ports.bus] : []),
     ...(onTheDatabase(component) ? [ports.database] : []),
-    ...(component === 'gateway' ? [ports.cache] : []),
+    ...(component === 'gateway' ? [ports.cache, ...(hasSentinels ? [ports.sentinels] : [])] : []),
     ...(isService && isTraced ? [ports.traces] : []),
   ].sort();
 }
@@ -40,7 +40,10 @@ describe.each(variants)('the manifests of %s', (variant) => {
   test('open exactly the ways of the bus matrix and the database matrix', () => {
     const isTraced = variant !== 'minimal';
     const open = workloads(all).map((one) => [one.component, egressOf(all, one)]);
-    const needed = workloads(all).map(({ component }) => [component, neededPorts(component, isTraced)]);
+    const needed = workloads(all).map(({ component }) => [
+      component,
+      neededPorts(component, isTraced, variant === 'operators'),
+    ]);
     expect(open).toEqual(needed);
     expect(open.length).toBeGreaterThanOrEqual(9);
   });
@@ -160,7 +163,7 @@ describe('the review finds (controls)', () => {
     list(at(policy, 'spec', 'egress')).push({ ports: [{ protocol: 'TCP', port: 5432 }] });
     const gateway = workloads(all).find(({ component }) => component === 'gateway');
     expect(gateway && egressOf(all, gateway)).toContain(ports.database);
-    expect(neededPorts('gateway', true)).not.toContain(ports.database);
+    expect(neededPorts('gateway', true, false)).not.toContain(ports.database);
     expect(text(at(policy, 'kind'))).toBe('NetworkPolicy');
   });
 });

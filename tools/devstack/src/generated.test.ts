@@ -3,7 +3,7 @@ import { busUsers } from '@prime-nest/contracts/bus';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { repositoryRoot } from './folders.js';
-import { deployedNatsConfig, natsConfig } from './nats-config.js';
+import { deployedNatsConfig, deployedNatsUsers, natsConfig } from './nats-config.js';
 import { newBusSeeds, publicKeys } from './nats-keys.js';
 import { databaseRoles, passwordVariable, rolesSql } from './roles-sql.js';
 
@@ -16,6 +16,8 @@ describe('what is generated for deployments', () => {
 
   test('nats.conf is what the contracts say (npm run gen)', () => {
     expect(committed('deploy/nats/nats.conf')).toBe(deployedNatsConfig());
+    expect(committed('deploy/nats/users.conf')).toBe(deployedNatsUsers());
+    expect(deployedNatsConfig()).toContain(deployedNatsUsers().slice(deployedNatsUsers().indexOf('\n')));
   });
 
   test('roles.sql holds no password, and takes one for every role', () => {
@@ -26,7 +28,7 @@ describe('what is generated for deployments', () => {
   test('nats.conf takes every public key from the environment, and knows no password', () => {
     const keys = [...deployedNatsConfig().matchAll(/nkey: (\S+)/g)].map((match) => match[1]);
     expect(keys).toEqual(busUsers.map((user) => `$NATS_${user.toUpperCase()}_NKEY`));
-    expect(deployedNatsConfig()).not.toMatch(/password/i);
+    expect(deployedNatsConfig()).not.toMatch(/^\s*password:/m);
   });
 });
 

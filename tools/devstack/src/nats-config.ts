@@ -19,16 +19,10 @@ export interface NatsConfigOptions {
 
 /**
  * The bus's configuration: one user per service with exactly the subjects its contracts need, known by its public key;
- * nothing in it is secret. An unauthenticated client can do nothing. There is no `accounts` or `system_account` beside `authorization`: that combination opened
- * servers to anybody (CVE-2023-47090).
+ * nothing in it is secret. An unauthenticated client can do nothing. There is no `accounts` or `system_account` beside
+ * `authorization`: that combination opened servers to anybody (CVE-2023-47090).
  */
 export function natsConfig(options: NatsConfigOptions): string {
-  const users = [
-    ...busUsers.map((name) => userBlock(name, options.users[name], busPermissions[name])),
-    ...Object.entries(options.upstreams ?? {}).map(([name, key]) =>
-      userBlock(`ext-${UpstreamName.parse(name)}`, key, upstreamPermissions(name)),
-    ),
-  ];
   const host = options.host ?? '127.0.0.1';
   const lines = [
     'server_name: prime-nest',
@@ -43,15 +37,19 @@ export function natsConfig(options: NatsConfigOptions): string {
     '}',
     ...(options.tls === undefined ? [] : ['', ...tlsBlock(options.tls)]),
     '',
-    'authorization {',
-    '  timeout: 2',
-    '  users: [',
-    ...users.flat(),
-    '  ]',
-    '}',
-    '',
+    ...authorization(options),
   ];
   return lines.join('\n');
+}
+
+function authorization({ users, upstreams = {} }: Pick<NatsConfigOptions, 'users' | 'upstreams'>): string[] {
+  const blocks = [
+    ...busUsers.map((name) => userBlock(name, users[name], busPermissions[name])),
+    ...Object.entries(upstreams).map(([name, key]) =>
+      userBlock(`ext-${UpstreamName.parse(name)}`, key, upstreamPermissions(name)),
+    ),
+  ];
+  return ['authorization {', '  timeout: 2', '  users: [', ...blocks.flat(), '  ]', '}', ''];
 }
 
 function userBlock(name: string, key: NatsUser, user: BusPermissions): string[] {
@@ -89,10 +87,18 @@ function quote(text: string): string {
   return JSON.stringify(text);
 }
 
+const deployedUsers = perBusUser((name) => ({ variable: `NATS_${name.toUpperCase()}_NKEY` }));
+
+/** The users alone, for a server whose other settings somebody else makes. */
+export function deployedNatsUsers(): string {
+  const notice = '# The users of the bus of Prime Nest. Generated from the contracts by `npm run gen`.';
+  return [notice, ...authorization({ users: deployedUsers })].join('\n');
+}
+
 /** The file for containers: port 4222, monitoring on 8222, public keys from the server's environment. */
 export function deployedNatsConfig(upstreams?: Readonly<Record<string, NatsUser>>): string {
-  const users = perBusUser((name) => ({ variable: `NATS_${name.toUpperCase()}_NKEY` }));
-  const config = natsConfig({ users, upstreams, host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 });
+  const place = { host: '0.0.0.0', port: 4222, storeDir: '/data', monitorPort: 8222 };
+  const config = natsConfig({ users: deployedUsers, upstreams, ...place });
   return [
     '# The bus of Prime Nest. Generated from the contracts by `npm run gen`.',
     '# Nothing in here is secret: each user is known by the public half of its nkey (U...), which the server takes from',
