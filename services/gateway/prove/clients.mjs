@@ -35,13 +35,17 @@ function openSockets(pid) {
   }).length;
 }
 
+/** What each server had open before it was attacked for the first time. */
+const quiet = new Map();
+
 /**
  * Opens `count` connections that send `first`, then `drip` every second if given, and read nothing when `isDeaf`.
  * Answers how many were open at most, how many still are after `ms`, and when the last one was cut.
  */
 export async function hold({ port, pid }, { count, first, drip, isDeaf = false, ms, everyMs = 1_000 }) {
   const sockets = new Set();
-  const before = openSockets(pid);
+  if (!quiet.has(pid)) quiet.set(pid, openSockets(pid));
+  const before = quiet.get(pid);
   let most = 0;
   let lastCutMs = 0;
   const statuses = {};
@@ -75,7 +79,12 @@ export async function hold({ port, pid }, { count, first, drip, isDeaf = false, 
   }
   clearInterval(dripping);
   // As the server sees it: whoever does not read does not learn that he was cut.
-  const left = Math.max(0, openSockets(pid) - before);
+  let left = Math.max(0, openSockets(pid) - before);
+  // It has answered and waits for the other end to close as well: that takes a moment, not more.
+  for (let i = 0; i < 80 && left > 0; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    left = Math.max(0, openSockets(pid) - before);
+  }
   for (const socket of sockets) socket.destroy();
   return { most, left, lastCutMs: Math.round(lastCutMs), statuses };
 }

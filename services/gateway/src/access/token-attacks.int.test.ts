@@ -103,9 +103,10 @@ describe('public JOSE vectors', () => {
 
   test('none gets through the gateway', async () => {
     const sent = groups.flatMap(({ tests }) => tests.map(({ jws, jwe }) => jws ?? jwe ?? ''));
-    const statuses = await Promise.all(
-      sent.filter((text) => /^[\x21-\x7e]+$/.test(text)).map((text) => ask(`Authorization: Bearer ${text}\r\n`)),
-    );
+    const statuses: number[] = [];
+    for (const text of sent) {
+      if (/^[\x21-\x7e]+$/.test(text)) statuses.push(await ask(`Authorization: Bearer ${text}\r\n`));
+    }
     expect(statuses.filter((status) => status !== 401)).toEqual([]);
     expect(statuses.length).toBeGreaterThan(400);
   });
