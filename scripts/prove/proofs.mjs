@@ -42,4 +42,11 @@ export const proofs = [
     args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets|guarantee)'],
     limitSeconds: 180,
   },
+  {
+    name: 'failures',
+    args: ['scripts/prove/suites.mjs', 'gateway', 'gateway/src/fail-closed.int', 'SHOW_MEASURED=1'],
+    limitSeconds: 180,
+  },
+  { name: 'outages', args: ['scripts/prove/suites.mjs', 'tests', 'tests/outages.int'], limitSeconds: 240 },
+  { name: 'rolling', args: ['tests/prove/rolling.mjs'], limitSeconds: 240 },
 ];

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@prime-nest/testkit/eventually';
+import { openLink } from '@prime-nest/testkit/link';
+import type { Link } from '@prime-nest/testkit/link';
 import { serviceOf } from '@prime-nest/contracts/rpc';
 import { rpc } from '@prime-nest/contracts/subjects';
 import type { Rpc } from '@prime-nest/contracts/subjects';
@@ -16,6 +18,9 @@ let gateway: Gateway;
 let user: TestUser;
 let upstream: TestUpstream;
 let routes: Awaited<ReturnType<typeof routeFile>>;
+let busLink: Link;
+let redisLink: Link;
+let upstreamLink: Link;
 
 const answers: Partial<Record<keyof Rpc, () => unknown>> = {
   'identity.session.login.v1': () => sample.tokens,
@@ -63,8 +68,20 @@ interface Outage {
 const subjectsOf = (service: string) =>
   (Object.keys(rpc) as (keyof Rpc)[]).filter((subject) => serviceOf(subject) === service);
 
-/** `gone`: the connection is refused or nobody listens. `silent`: everything is accepted and nothing is answered. */
-function outage(part: Part, how: 'gone' | 'silent'): Outage {
+const ways = ['gone', 'silent', 'partitioned', 'slow'] as const;
+type Way = (typeof ways)[number];
+const slowMs = 5_000;
+
+/**
+ * `gone`: the connection is refused or nobody listens. `silent`: everything is accepted and nothing is answered.
+ * `partitioned`: connections stay open and carry nothing, new ones stay silent. `slow`: each way takes five seconds.
+ */
+function outage(part: Part, how: Way): Outage {
+  if (how === 'partitioned' || how === 'slow') {
+    const links = { bus: busLink, redis: redisLink, upstream: upstreamLink };
+    const link = part === 'bus' || part === 'redis' || part === 'upstream' ? links[part] : servers.peers.link(part);
+    return { begin: () => (how === 'slow' ? link.slow(slowMs) : link.partition()), end: () => link.heal() };
+  }
   if (part === 'bus' || part === 'redis') {
     const server = part === 'bus' ? servers.nats : servers.redis;
     return how === 'gone'
@@ -99,8 +116,9 @@ beforeAll(async () => {
   servers = await startServers();
   answerAll();
   upstream = await startUpstream();
+  upstreamLink = await openLink(Number(new URL(upstream.url).port));
   routes = await routeFile({
-    upstreams: { invoices: { url: upstream.url } },
+    upstreams: { invoices: { url: `http://127.0.0.1:${upstreamLink.port}` } },
     routes: [
       {
         methods: ['GET'],
@@ -111,17 +129,26 @@ beforeAll(async () => {
       },
     ],
   });
-  gateway = await startGateway(servers, { routesFile: routes.file });
+  busLink = await openLink(servers.nats.port);
+  redisLink = await openLink(servers.redis.port);
+  gateway = await startGateway(servers, {
+    routesFile: routes.file,
+    natsPort: busLink.port,
+    redisPort: redisLink.port,
+  });
   user = newUser(servers.key);
 });
 afterAll(async () => {
   await gateway?.stop();
   await upstream?.stop();
   await routes?.remove();
+  await busLink?.close();
+  await redisLink?.close();
+  await upstreamLink?.close();
   await servers?.stop();
 });
 
-const cells = parts.flatMap((part) => (['gone', 'silent'] as const).map((how) => [part, how] as const));
+const cells = parts.flatMap((part) => ways.map((how) => [part, how] as const));
 const measured: string[] = [];
 
 describe('while a part of the system does not answer', () => {

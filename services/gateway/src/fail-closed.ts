@@ -1,7 +1,7 @@
 /**
  * What callers see while a part of the system does not answer, by part and kind of request. No cell is "allowed
  * because it could not be checked": a request either has everything it must know, or it is 503. Every cell is tested
- * with the part gone and with the part silent; the table is what the documentation shows.
+ * with the part gone, silent, cut off by a partition, and five seconds slow; the documentation shows the table.
  *
  * `served`: as always. `unavailable`: 503 within 1.5 s, in milliseconds once a circuit is open. `bounded`: served for
  * as long as what is known here may be relied on (2 s after identity was last heard to know nothing more), then 503.

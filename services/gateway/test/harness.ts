@@ -121,6 +121,9 @@ export interface GatewayOptions {
   readonly controllers?: NonNullable<AppParts['controllers']>;
   readonly routesFile?: string;
   readonly logTo?: string[];
+  /** Where NATS and Redis are, when not at their own ports: links. */
+  readonly natsPort?: number;
+  readonly redisPort?: number;
   /** Default true. */
   readonly waitUntilReady?: boolean;
 }
@@ -137,7 +140,8 @@ export interface Gateway {
 
 export async function startGateway({ nats, redis }: Servers, options: GatewayOptions = {}): Promise<Gateway> {
   const log = loggerFor(options.logTo);
-  const connection = await connectBus({ ...nats.credentials('gateway'), log });
+  const servers = options.natsPort === undefined ? nats.servers : `nats://127.0.0.1:${options.natsPort}`;
+  const connection = await connectBus({ ...nats.credentials('gateway'), servers, log });
   const config = {
     API_PREFIX: 'api',
     ALLOWED_ORIGINS: options.allowedOrigins ?? [],
@@ -148,7 +152,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
     RATE_LIMIT_ANONYMOUS_MAX: options.anonymousMax ?? 100_000,
     RATE_LIMIT_ROUTES: options.routeLimits ?? {},
     RATE_LIMIT_PRINCIPAL_MAX: options.principalMax ?? 100_000,
-    REDIS_URL: new Secret(redis.url),
+    REDIS_URL: new Secret(options.redisPort === undefined ? redis.url : `redis://127.0.0.1:${options.redisPort}`),
     GATEWAY_SPOOL_DIR: await runFolder('spool'),
     GATEWAY_SPOOL_BYTES_MAX: 16_777_216,
     TOKEN_ISSUER: issuer,

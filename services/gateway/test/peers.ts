@@ -9,6 +9,8 @@ import { connectBus } from '@prime-nest/kit/bus/connection';
 import { decodeBody, decodeContext, encodeBody, encodeError } from '@prime-nest/kit/bus/wire';
 import { silentLogger } from '@prime-nest/kit/log';
 import type { BusUser } from '@prime-nest/contracts/bus';
+import { openLink } from '@prime-nest/testkit/link';
+import type { Link } from '@prime-nest/testkit/link';
 import type { TestNats } from '@prime-nest/testkit/nats';
 
 export type Answer<S extends keyof Rpc> = (request: RpcParsed<Rpc, S>, context: CallContext) => unknown;
@@ -26,6 +28,7 @@ export interface Received {
  */
 export class Peers {
   readonly #connections = new Map<string, NatsConnection>();
+  readonly #links = new Map<string, Link>();
   readonly #answers = new Map<string, (request: unknown, context: CallContext) => unknown>();
   readonly #subscriptions = new Map<string, Subscription>();
   readonly received: Received[] = [];
@@ -33,12 +36,22 @@ export class Peers {
   static async connect(nats: TestNats): Promise<Peers> {
     const peers = new Peers();
     for (const user of ['identity', 'rbac', 'audit'] satisfies BusUser[]) {
-      const connection = await connectBus({ ...nats.credentials(user), log: silentLogger() });
+      const link = await openLink(nats.port);
+      peers.#links.set(user, link);
+      const servers = `nats://127.0.0.1:${link.port}`;
+      const connection = await connectBus({ ...nats.credentials(user), servers, log: silentLogger() });
       peers.#connections.set(user, connection);
     }
     for (const subject of Object.keys(rpc) as (keyof Rpc)[]) peers.#serve(subject);
     await Promise.all([...peers.#connections.values()].map((connection) => connection.flush()));
     return peers;
+  }
+
+  /** A service's way to NATS. */
+  link(service: 'identity' | 'rbac' | 'audit'): Link {
+    const link = this.#links.get(service);
+    if (link === undefined) throw new Error(`no link of ${service}`);
+    return link;
   }
 
   connection(service: 'identity' | 'rbac' | 'audit'): NatsConnection {
@@ -79,6 +92,7 @@ export class Peers {
 
   async close(): Promise<void> {
     await Promise.all([...this.#connections.values()].map((connection) => connection.close()));
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
   }
 
   #serve(subject: keyof Rpc): void {
