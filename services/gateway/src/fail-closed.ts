@@ -5,8 +5,8 @@
  *
  * `served`: as always. `unavailable`: 503 within 1.5 s, in milliseconds once a circuit is open. `bounded`: served for
  * as long as what is known here may be relied on (2 s after identity was last heard to know nothing more), then 503.
- * For a service of the route file `unavailable` is 503 when it cannot be reached and 504 when it does not answer in the
- * time of its route.
+ * For a service of the route file `unavailable` is 503 when it cannot be reached, 502 when it hangs up, and 504 when it
+ * does not answer in the time of its route.
  */
 export type Behaviour = 'served' | 'unavailable' | 'bounded';
 
