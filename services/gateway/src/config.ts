@@ -175,7 +175,7 @@ export const gatewayEnv = Joi.object({
   TOKEN_ISSUER: Joi.string().max(256).default('prime-nest').description('The `iss` of access tokens.'),
   TOKEN_AUDIENCE: Joi.string().max(256).default('prime-nest').description('The `aud` of access tokens.'),
   GATEWAY_ROUTES_FILE: Joi.string().description(
-    'Route file (JSON): requests that are passed on to services of your own, see docs/extending.md. Read again on SIGHUP.',
+    'Route file (JSON): requests that are passed on to services of your own, see docs/en/route-file.md. Read again on SIGHUP.',
   ),
   GATEWAY_ASSERTION_KEY: Joi.string()
     .meta({ secret: true })
