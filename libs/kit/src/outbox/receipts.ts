@@ -63,10 +63,10 @@ export class ReceiptKeeper {
   }
 
   /** True when the cursor was moved back. */
-  async #settle(session: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
+  async #settle(database: Queryable, cursor: Cursor, { sequence, checkpoint }: Receipt): Promise<boolean> {
     const known = Number(cursor.receiptSeq);
     if (sequence > known && BigInt(sequence) <= cursor.seq) {
-      await keepReceipt(session, { source: this.#source, cursor, sequence, checkpoint });
+      await keepReceipt(database, { source: this.#source, cursor, sequence, checkpoint });
     }
     if (!this.#watch.isStalled(sequence, cursor.seq)) return false;
     const to = await this.#database.transaction((tx) => this.#rewind(tx, cursor, sequence));
