@@ -27,10 +27,10 @@ spawnSync(
 const report = createReport();
 try {
   for (const suite of JSON.parse(readFileSync(file, 'utf8')).testResults) {
-    for (const { fullName, status, duration } of suite.assertionResults) {
+    for (const { ancestorTitles, title, status, duration } of suite.assertionResults) {
       if (status === 'pending' || status === 'todo') continue;
       const figure = [`${Math.round(duration ?? 0)} ms`, ...settings].join(', ');
-      report.add(fullName, { figure, isProven: status === 'passed' });
+      report.add([...ancestorTitles, title].join(': '), { figure, isProven: status === 'passed' });
     }
   }
 } catch {
