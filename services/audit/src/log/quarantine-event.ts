@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
-import { eventTable } from '@prime-nest/contracts/events';
 import type { AuditEvent } from '@prime-nest/contracts/events';
 import { CorrelationId } from '@prime-nest/contracts/ids';
 import { parseTraceparent } from '@prime-nest/contracts/trace';
 import type { Rejection } from './entry.js';
+import { ownEvent } from './own-event.js';
 
 export interface Quarantined {
   readonly subject: string;
@@ -30,38 +30,25 @@ export function quarantineEvent({
   message: Quarantined;
   reason: Rejection;
 }): AuditEvent {
-  const type = 'audit.event.quarantined.v1';
-  const { action, resource } = eventTable[type];
   const digest = hash('sha256', message.bytes, 'hex');
   const correlationId = CorrelationId.safeParse(message.correlationId);
-  const trace = parseTraceparent(message.traceparent) ?? {
-    traceId: id.replaceAll('-', ''),
-    spanId: id.replaceAll('-', '').slice(-16),
+  const trace = parseTraceparent(message.traceparent);
+  const after = {
+    subject: printable(message.subject, 128),
+    source: printable(message.source, 64),
+    epoch: printable(message.headers.epoch, 64),
+    sequence: printable(message.headers.sequence, 32),
+    sha256: digest,
+    size: message.bytes.length,
   };
+  const event = ownEvent({ type: 'audit.event.quarantined.v1', id, at, after });
   return {
-    schema: 'event.v1',
-    id,
-    source: 'audit',
-    type,
-    occurredAt: at.toISOString(),
-    actor: { type: 'service', id: 'audit' },
-    action,
-    resource: { type: resource, id: digest },
+    ...event,
+    resource: { ...event.resource, id: digest },
     outcome: 'failure',
     reasonCode: reason,
-    change: {
-      after: {
-        subject: printable(message.subject, 128),
-        source: printable(message.source, 64),
-        epoch: printable(message.headers.epoch, 64),
-        sequence: printable(message.headers.sequence, 32),
-        sha256: digest,
-        size: message.bytes.length,
-      },
-    },
-    correlationId: correlationId.success ? correlationId.data : id,
-    traceId: trace.traceId,
-    spanId: trace.spanId,
+    ...(correlationId.success ? { correlationId: correlationId.data } : {}),
+    ...(trace === undefined ? {} : { traceId: trace.traceId, spanId: trace.spanId }),
   };
 }
 
