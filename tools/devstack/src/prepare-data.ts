@@ -6,7 +6,7 @@ import type { ServiceLogs } from './service-logs.js';
 import { runProgram } from './service-process.js';
 import { seedEnv, serviceEnv } from './services.js';
 import type { Surroundings } from './services.js';
-import { settleAll } from './system-parts.js';
+import { settleAll } from './settle-all.js';
 
 export interface Preparation {
   readonly step: (name: string, work: () => Promise<unknown>) => Promise<unknown>;

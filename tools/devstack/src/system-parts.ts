@@ -4,6 +4,7 @@ import type { Secrets } from './secrets.js';
 import type { ServerName, SystemServer } from './servers.js';
 import type { ServiceLogs } from './service-logs.js';
 import type { ServiceName } from './services.js';
+import { settleAll } from './settle-all.js';
 import { recordChildren, releaseHome } from './state.js';
 import type { SystemState } from './state.js';
 import type { Supervised, SupervisorEvents } from './supervisor.js';
@@ -29,8 +30,9 @@ export class SystemParts {
       ended: (name, exit, ms) => observer.note(`${name} ended (${how(exit)}); starting it again in ${seconds(ms)}`),
       failed: (name, error, ms) => observer.note(`${name} did not start; again in ${seconds(ms)}. ${text(error)}`),
       restarted: (name) => {
-        observer.note(`${name} is ready again`);
+        // Whoever reads the note finds the new process in the state.
         this.record();
+        observer.note(`${name} is ready again`);
       },
     };
   }
@@ -116,13 +118,6 @@ function recording(process: Supervised, record: () => void): Supervised {
     record();
   };
   return { ...process, start: () => after(process.start()), restart: () => after(process.restart()) };
-}
-
-/** Waits for all, then throws the first error: nothing is left running unobserved. */
-export async function settleAll<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(work);
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
-  return results.map((result) => (result as PromiseFulfilledResult<T>).value);
 }
 
 function how({ code, signal, reason }: Exit): string {

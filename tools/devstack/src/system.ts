@@ -21,7 +21,8 @@ import { claimHome, HomeTakenError, writeState } from './state.js';
 import type { SystemState } from './state.js';
 import { supervise } from './supervisor.js';
 import type { Supervised } from './supervisor.js';
-import { SystemParts, settleAll } from './system-parts.js';
+import { settleAll } from './settle-all.js';
+import { SystemParts } from './system-parts.js';
 import { startTracing } from './tracing.js';
 
 /** Who watches a system come up and run. */
