@@ -30,6 +30,7 @@ import { buildIdentity } from '../dist/identity.module.js';
 import { migrations } from '../dist/migrations/migrate.js';
 import { signAccessToken } from '../dist/signing/access-token.js';
 import { ensureSigningKey } from '../dist/signing/ensure-key.command.js';
+import { median } from '../../../scripts/statistics.mjs';
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 7);
 const sliceMs = Number(process.env.BENCH_SLICE_MS ?? 1500);
@@ -126,8 +127,6 @@ pg.Client.prototype.query = function (...args) {
   statements += 1;
   return send.apply(this, args);
 };
-
-const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** Calls per second of `clients` callers at once. */
 async function rate(side) {

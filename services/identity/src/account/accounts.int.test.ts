@@ -2,42 +2,23 @@ import { hashSync } from '@node-rs/argon2';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { fixedClock } from '@prime-nest/kit/clock';
 import { newId } from '@prime-nest/kit/ids';
-import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
-import { migrations } from '../migrations/migrate.js';
 import { listRevocations } from '../session/revocation.store.js';
-import {
-  anonymous,
-  eventsOf,
-  goodPassword,
-  openFixture,
-  outcomeOf,
-  type Fixture,
-} from '../testing/identity-fixture.js';
+import { anonymous, eventsOf, goodPassword, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 import { findAccount } from './account.store.js';
 import { isCurrentHash } from './password-hash.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 const clock = fixedClock(new Date('2026-03-01T08:00:00Z'));
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
-  identity = await openFixture({
-    databaseUrl: store.url,
-    nats: nats.credentials('identity'),
-    keyPair: testKeyPair(),
-    clock,
-  });
+  place = await openPlace();
+  identity = await place.open({ clock });
 });
 afterAll(async () => {
   await identity.close();
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 const create = (email: string, name = 'Somebody') =>

@@ -1,43 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AppError } from '@prime-nest/contracts/errors';
 import { fixedClock } from '@prime-nest/kit/clock';
-import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
 import { strangerLane } from './lockout.js';
 import { chargeLanes } from './lockout.store.js';
-import { migrations } from '../migrations/migrate.js';
-import {
-  anonymous,
-  eventsOf,
-  goodPassword,
-  openFixture,
-  outcomeOf,
-  type Fixture,
-} from '../testing/identity-fixture.js';
+import { anonymous, eventsOf, goodPassword, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 const clock = fixedClock(new Date('2026-03-01T08:00:00Z'));
 const minutes = (count: number) => count * 60_000;
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
-  identity = await openFixture({
-    databaseUrl: store.url,
-    nats: nats.credentials('identity'),
-    keyPair: testKeyPair(),
-    clock,
-    env: { IDENTITY_HASH_QUEUE_MAX: '1000' },
-  });
+  place = await openPlace();
+  identity = await place.open({ clock, env: { IDENTITY_HASH_QUEUE_MAX: '1000' } });
 });
 afterAll(async () => {
   await identity.close();
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 const wrong = (email: string, ip?: string, deviceToken?: string) =>
@@ -208,13 +188,7 @@ describe('lockout', () => {
   test('an attempt that found no thread to hash on is answered at once and not counted', async () => {
     const { email, id } = await identity.newAccount();
     clock.advance(1);
-    const busy = await openFixture({
-      databaseUrl: store.url,
-      nats: nats.credentials('identity'),
-      keyPair: testKeyPair(),
-      clock,
-      env: { IDENTITY_HASH_THREADS: '1', IDENTITY_HASH_QUEUE_MAX: '1' },
-    });
+    const busy = await place.open({ clock, env: { IDENTITY_HASH_THREADS: '1', IDENTITY_HASH_QUEUE_MAX: '1' } });
     const outcomes = await Promise.all(
       Array.from({ length: 40 }, (_, i) =>
         outcomeOf(

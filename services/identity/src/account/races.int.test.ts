@@ -2,16 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '@prime-nest/kit/ids';
 import { eventually } from '@prime-nest/testkit/eventually';
-import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
-import { migrations } from '../migrations/migrate.js';
 import { endAllSessions, opening, rotation, type NewSession } from '../session/session.store.js';
-import { anonymous, goodPassword, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { anonymous, goodPassword, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 import { replacePassword } from './account.store.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 /** More of them prove more: IDENTITY_PROVE_ROUNDS=300. */
 const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 100);
@@ -19,19 +15,12 @@ const timeoutMs = 60_000 + rounds * 1_000;
 const newPassword = 'violet-harbor-7-moss';
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
-  identity = await openFixture({
-    databaseUrl: store.url,
-    nats: nats.credentials('identity'),
-    keyPair: testKeyPair(),
-  });
+  place = await openPlace();
+  identity = await place.open();
 });
 afterAll(async () => {
   await identity.close();
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 /** Sessions of the account that a refresh or a gateway would still take for good. */

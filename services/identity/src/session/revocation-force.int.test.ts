@@ -1,29 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '@prime-nest/kit/ids';
-import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
-import { migrations } from '../migrations/migrate.js';
-import { anonymous, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { anonymous, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
-  identity = await openFixture({
-    databaseUrl: store.url,
-    nats: nats.credentials('identity'),
-    keyPair: testKeyPair(),
-  });
+  place = await openPlace();
+  identity = await place.open();
 });
 afterAll(async () => {
   await identity.close();
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 async function signIn() {

@@ -1,43 +1,32 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import { AccessTokenClaims } from '@prime-nest/contracts/claims';
-import { migrations } from '../migrations/migrate.js';
-import { anonymous, eventsOf, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { anonymous, eventsOf, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 import type { Tx } from '@prime-nest/kit/database';
 import { mintRefreshToken } from './refresh-token.js';
 import { listRevocations } from './revocation.store.js';
 import { rotation } from './session.store.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 /** More of them prove more: IDENTITY_PROVE_ROUNDS=50. */
 const rounds = Number(process.env['IDENTITY_PROVE_ROUNDS'] ?? 10);
 const timeoutMs = 60_000 + rounds * 2_000;
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
+  place = await openPlace();
   identity = await open();
 });
 afterAll(async () => {
   await identity.close();
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 function open(env: Record<string, string> = {}): Promise<Fixture> {
-  return openFixture({
-    databaseUrl: store.url,
-    nats: nats.credentials('identity'),
-    keyPair: testKeyPair(),
-    env,
-  });
+  return place.open({ env });
 }
 
 async function signIn(service: Fixture = identity) {

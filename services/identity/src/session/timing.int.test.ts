@@ -1,13 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { testKeyPair } from '@prime-nest/testkit/keys';
-import { startTestNats, type TestNats } from '@prime-nest/testkit/nats';
-import { createTestDatabase, type TestDatabase } from '@prime-nest/testkit/postgres';
 import { findAccountByEmail } from '../account/account.store.js';
-import { migrations } from '../migrations/migrate.js';
-import { anonymous, openFixture, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { anonymous, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
+import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 
-let nats: TestNats;
-let store: TestDatabase;
+let place: IdentityPlace;
 let identity: Fixture;
 /** The same accounts under a lockout that is reached at once. */
 let strict: Fixture;
@@ -16,23 +12,14 @@ const samples = 120;
 const bounds = { low: 0.33, high: 0.67 };
 
 beforeAll(async () => {
-  [nats, store] = await Promise.all([
-    startTestNats({ streams: false }),
-    createTestDatabase({ service: 'identity', migrations }),
-  ]);
-  const open = (attempts: string) =>
-    openFixture({
-      databaseUrl: store.url,
-      nats: nats.credentials('identity'),
-      keyPair: testKeyPair(),
-      env: { LOCKOUT_MAX_ATTEMPTS: attempts },
-    });
+  place = await openPlace();
+  const open = (attempts: string) => place.open({ env: { LOCKOUT_MAX_ATTEMPTS: attempts } });
   identity = await open('1000000');
   strict = await open('1');
 });
 afterAll(async () => {
   await Promise.all([identity.close(), strict.close()]);
-  await Promise.all([nats.stop(), store.drop()]);
+  await place.stop();
 });
 
 /** How well one duration tells which of two kinds it is: 0.5 is not at all, 0 and 1 are always. */
