@@ -9,13 +9,13 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { conditions, writeSection } from '../../bench/results.mjs';
 import { buildIfNeeded } from '../../scripts/build-if-needed.mjs';
+import { median } from '../../scripts/statistics.mjs';
 
 buildIfNeeded();
 const { startSystem } = await import('@prime-nest/devstack/start-system');
 
 const [seconds = 20, rounds = 5] = process.argv.slice(2).map(Number);
 const services = ['gateway', 'identity', 'rbac', 'audit'];
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 async function metric(system, service, name) {
   const text = await (await fetch(system.state.metrics[service])).text();

@@ -11,14 +11,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildIfNeeded } from '../../scripts/build-if-needed.mjs';
+import { numberOption } from '../../scripts/arguments.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const seconds = option('seconds', 120);
-const seed = option('seed', randomInt(2 ** 31));
+const seconds = numberOption('seconds', 120);
+const seed = numberOption('seed', randomInt(2 ** 31));
 const skip = (why) => {
   console.log(`fuzz: skipped, ${why}`);
   process.exit(0);

@@ -1,4 +1,5 @@
 /** Whether a series of samples stays flat. Values in, verdict out; nothing here reads a clock or a process. */
+import { median } from '../../scripts/statistics.mjs';
 
 /**
  * Compares the last third with the first one, after a warm-up fifth: by the least value of each third where a series
@@ -17,13 +18,4 @@ export function judgeFlatness(series, { share, slack, isSawtooth = false }) {
   const first = level(settled.slice(0, third));
   const last = level(settled.slice(-third));
   return { first, last, isFlat: last <= first * (1 + share) + slack };
-}
-
-/** @param {readonly number[]} values */
-export const median = (values) => percentile(values, 0.5);
-
-/** @param {readonly number[]} values @param {number} share 0 to 1 */
-export function percentile(values, share) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
 }

@@ -9,16 +9,15 @@ import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { buildIfNeeded } from '../../scripts/build-if-needed.mjs';
-import { judgeFlatness, percentile } from './flatness.mjs';
+import { restClient } from '../rest-client.ts';
+import { judgeFlatness } from './flatness.mjs';
+import { numberOption } from '../../scripts/arguments.mjs';
+import { median } from '../../scripts/statistics.mjs';
 
 buildIfNeeded();
 const { startSystem } = await import('@prime-nest/devstack/start-system');
 
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const minutes = option('minutes', 10);
+const minutes = numberOption('minutes', 10);
 const sampleMs = Math.max(1_000, Math.round((minutes * 60_000) / 60));
 const gauges = {
   'heap, MB': {
@@ -36,33 +35,25 @@ const system = await startSystem({
   home,
   env: { RATE_LIMIT_ANONYMOUS_MAX: '1000000', RATE_LIMIT_PRINCIPAL_MAX: '10000000', LOG_LEVEL: 'warn' },
 });
+const rest = restClient(system.gatewayUrl);
 const latencies = [];
 const answers = new Map();
 const surprises = [];
 let isRunning = true;
 
 /** One call; `expected` are the statuses that this caller has earned. */
-async function call(expected, method, route, { token, body } = {}) {
+async function call(expected, method, route, options) {
   const startedAt = performance.now();
-  const response = await fetch(`${system.gatewayUrl}/api${route}`, {
-    method,
-    headers: {
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(10_000),
-  });
-  const text = await response.text();
+  const { status, body } = await rest(method, `/api${route}`, options);
   if (method === 'GET') latencies.push({ at: startedAt, tookMs: performance.now() - startedAt });
-  answers.set(response.status, (answers.get(response.status) ?? 0) + 1);
-  if (!expected.includes(response.status)) {
-    surprises.push(`${method} ${route.replace(/[0-9a-f-]{36}/g, '{id}')} answered ${response.status}`);
+  answers.set(status, (answers.get(status) ?? 0) + 1);
+  if (!expected.includes(status)) {
+    surprises.push(`${method} ${route.replace(/[0-9a-f-]{36}/g, '{id}')} answered ${status}`);
   }
-  return { headers: response.headers, json: text.startsWith('{') ? JSON.parse(text) : {} };
+  return body;
 }
 
-const logIn = async (email, password) => (await call([200], 'POST', '/auth/login', { body: { email, password } })).json;
+const logIn = (email, password) => call([200], 'POST', '/auth/login', { body: { email, password } });
 
 /** An administrator who makes a role, gives it to somebody, takes it away and deletes it. */
 async function administrate(adminEmail, adminPassword, principalId) {
@@ -70,9 +61,9 @@ async function administrate(adminEmail, adminPassword, principalId) {
   for (let round = 1; isRunning; round++) {
     const token = session.access_token;
     const role = await call([201], 'POST', '/roles', { token, body: { name: `soak-${randomUUID()}` } });
-    await call([200], 'PUT', `/users/${principalId}/roles`, { token, body: { roleIds: [role.json.id] } });
+    await call([200], 'PUT', `/users/${principalId}/roles`, { token, body: { roleIds: [role.id] } });
     await call([200], 'PUT', `/users/${principalId}/roles`, { token, body: { roleIds: [] } });
-    await call([200, 204], 'DELETE', `/roles/${role.json.id}`, { token });
+    await call([200, 204], 'DELETE', `/roles/${role.id}`, { token });
     await call([200], 'GET', '/audit/events?limit=10', { token });
     if (round % 50 === 0) session = await logIn(adminEmail, adminPassword);
     await pause(100);
@@ -89,7 +80,7 @@ async function use(email, password) {
       await call([401], 'GET', '/auth/me', { token: 'not.a.token' });
       if (round % 5 === 0) {
         const next = await call([200], 'POST', '/auth/refresh', { body: { refresh_token: refresh } });
-        ({ access_token: token, refresh_token: refresh } = next.json);
+        ({ access_token: token, refresh_token: refresh } = next);
       }
       await pause(20);
     }
@@ -115,8 +106,8 @@ async function soak() {
   const users = [];
   for (let i = 0; i < 4; i++) {
     const [email, password] = [`soak-${i}@example.com`, `a long passphrase ${randomUUID()}`];
-    const { json } = await call([201], 'POST', '/users', { token, body: { email, name: `Soak ${i}`, password } });
-    users.push({ id: json.id, email, password });
+    const { id } = await call([201], 'POST', '/users', { token, body: { email, name: `Soak ${i}`, password } });
+    users.push({ id, email, password });
   }
   const series = new Map();
   const traffic = [
@@ -144,7 +135,7 @@ function report(series) {
   const slots = Array.from({ length: 30 }, () => []);
   const slotMs = (minutes * 60_000) / slots.length;
   for (const { at, tookMs } of latencies) slots[Math.min(29, Math.floor((at - from) / slotMs))].push(tookMs);
-  const filled = slots.filter((slot) => slot.length > 0).map((slot) => percentile(slot, 0.5));
+  const filled = slots.filter((slot) => slot.length > 0).map((slot) => median(slot));
   rows.push({ name: 'GET p50, ms', ...judgeFlatness(filled, { share: 0.5, slack: 2 }) });
   const width = Math.max(...rows.map(({ name }) => name.length));
   console.log(`${'series'.padEnd(width)}     first      last  verdict`);

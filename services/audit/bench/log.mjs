@@ -16,6 +16,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { conditions, writeSection } from '../../../bench/results.mjs';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
+import { numberOption } from '../../../scripts/arguments.mjs';
 
 buildIfNeeded(['services/audit', 'libs/testkit']);
 const { auditMigrations } = await import('@prime-nest/audit/migrations/list');
@@ -41,12 +42,8 @@ const { startTestNats } = await import('@prime-nest/testkit/nats');
 const { createTestDatabase } = await import('@prime-nest/testkit/postgres');
 const { startTestRun } = await import('@prime-nest/testkit/test-run');
 
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const events = option('events', 20_000);
-const verified = option('verified', 70_000);
+const events = numberOption('events', 20_000);
+const verified = numberOption('verified', 70_000);
 const log = silentLogger();
 const share = (sorted, part) => sorted[Math.floor((sorted.length - 1) * part)] ?? 0;
 const say = (text) => process.stdout.write(`${text}\n`);

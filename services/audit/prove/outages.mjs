@@ -17,22 +17,17 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
 import { createReport } from '../../../scripts/prove/report.mjs';
+import { restClient } from '../../../tests/rest-client.ts';
+import { numberOption } from '../../../scripts/arguments.mjs';
+import { seededRandom } from '../../../scripts/prove/random.mjs';
 
 buildIfNeeded();
 const { provisionStreams } = await import('@prime-nest/devstack/provision');
 const { startSystem } = await import('@prime-nest/devstack/start-system');
 
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const seconds = option('seconds', 90);
-const seed = option('seed', Date.now() % 1_000_000);
-let randomState = seed >>> 0;
-const random = () => {
-  randomState = (Math.imul(randomState, 1_664_525) + 1_013_904_223) >>> 0;
-  return randomState / 4_294_967_296;
-};
+const seconds = numberOption('seconds', 90);
+const seed = numberOption('seed', Date.now() % 1_000_000);
+const random = seededRandom(seed);
 const pick = (list) => list[Math.floor(random() * list.length)];
 const say = (text) => process.stdout.write(`${text}\n`);
 say(`seed ${seed}, ${seconds} s`);
@@ -42,6 +37,7 @@ const system = await startSystem({
   home,
   env: { RATE_LIMIT_ANONYMOUS_MAX: '100000', RATE_LIMIT_PRINCIPAL_MAX: '1000000', LOG_LEVEL: 'warn' },
 });
+const rest = restClient(system.gatewayUrl);
 try {
   process.exitCode = await prove();
 } finally {
@@ -50,29 +46,16 @@ try {
 }
 process.exit();
 
-async function call(method, route, { token, body } = {}) {
-  try {
-    const response = await fetch(`${system.gatewayUrl}/api${route}`, {
-      method,
-      headers: {
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(8_000),
-    });
-    const text = await response.text();
-    return { status: response.status, text, json: () => JSON.parse(text) };
-  } catch {
-    return { status: 0, text: '' };
-  }
+/** Status 0 when there is no answer. */
+function call(method, route, options) {
+  return rest(method, `/api${route}`, { timeoutMs: 8_000, ...options }).catch(() => ({ status: 0, body: {} }));
 }
 
 async function logIn() {
   const password = (await system.adminPassword()).trim();
   for (;;) {
     const answer = await call('POST', '/auth/login', { body: { email: system.state.adminEmail, password } });
-    if (answer.status === 200) return answer.json().access_token;
+    if (answer.status === 200) return answer.body.access_token;
     await pause(500);
   }
 }
@@ -116,7 +99,7 @@ async function prove() {
         : await call('POST', '/roles', { token, body: { name } });
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
       if (answer.status === 201) {
-        answered.push({ type: isUser ? 'identity.account.created.v1' : 'rbac.role.created.v1', id: answer.json().id });
+        answered.push({ type: isUser ? 'identity.account.created.v1' : 'rbac.role.created.v1', id: answer.body.id });
       }
       if (answer.status === 401) token = await logIn();
       await pause(answer.status === 201 ? 60 : 250);
@@ -125,8 +108,8 @@ async function prove() {
   const workers = ['a', 'b', 'c'].map(mutate);
   const token = await logIn();
   const kept = await eventually('a first checkpoint', 30_000, async () => {
-    const answer = await call('GET', '/audit/checkpoint', { token });
-    return answer.status === 200 ? answer.text : undefined;
+    const answer = await call('GET', '/audit/checkpoint', { token, headers: { accept: 'application/json' } });
+    return answer.status === 200 ? answer.body.checkpoint : undefined;
   });
 
   const faults = new Map();
@@ -202,7 +185,7 @@ async function prove() {
     ],
   ].map(([name, tampered]) => ({ name, faults: judge(tampered, { answered, effects }).length }));
 
-  await writeFile(path.join(home, 'kept'), kept.startsWith('{') ? JSON.parse(kept).checkpoint : kept);
+  await writeFile(path.join(home, 'kept'), kept);
   const key = await eventually('the verifier key', 30_000, async () => verifierKey());
   const verified = audit(['database', '--kept', path.join(home, 'kept'), '--key', key]);
   const live = audit(['live', `${system.gatewayUrl}/api`, '--kept', path.join(home, 'kept'), '--key', key]);

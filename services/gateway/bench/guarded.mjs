@@ -15,6 +15,7 @@ import { Buffer } from 'node:buffer';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
+import { median } from '../../../scripts/statistics.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -118,19 +119,19 @@ function newToken() {
 }
 
 async function report(results) {
-  const median = (list, key) => list.map((one) => one[key]).sort((a, b) => a - b)[Math.floor(list.length / 2)];
+  const medianOf = (list, key) => median(list.map((one) => one[key]));
   const base = results.get('bare Fastify');
   const untraced = results.get('gateway');
   const rows = [...results].map(([name, list]) => {
-    const share = (key, of) => median(list, key) / median(of, key);
+    const share = (key, of) => medianOf(list, key) / medianOf(of, key);
     const failed = list.reduce((sum, one) => sum + one.failed, 0);
     return [
       name,
-      median(list, 'perSecond').toFixed(0),
+      medianOf(list, 'perSecond').toFixed(0),
       share('perSecond', base).toFixed(2),
-      median(list, 'p50').toFixed(1),
-      median(list, 'p99').toFixed(1),
-      median(list, 'cpuMicros').toFixed(0),
+      medianOf(list, 'p50').toFixed(1),
+      medianOf(list, 'p99').toFixed(1),
+      medianOf(list, 'cpuMicros').toFixed(0),
       (1 / share('cpuMicros', base)).toFixed(2),
       name.includes('tracing') ? `${((share('cpuMicros', untraced) - 1) * 100).toFixed(0)} %` : '',
       failed,

@@ -4,6 +4,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setInterval, clearInterval, setTimeout, clearTimeout } from 'node:timers';
+import { percentile } from '../../../scripts/statistics.mjs';
 
 /** Attackers come from an address of their own, so that the limits of one client are not everybody's. */
 export const attackerAddress = '127.0.0.66';
@@ -135,8 +136,7 @@ export function steadyTraffic(port, token) {
     stop: async () => {
       isOver = true;
       await run;
-      times.sort((a, b) => a - b);
-      const at = (share) => Math.round(times[Math.floor((times.length - 1) * share)] ?? 0);
+      const at = (share) => Math.round(percentile(times, share));
       return { count: times.length, bad, p50: at(0.5), p99: at(0.99) };
     },
   };

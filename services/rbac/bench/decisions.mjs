@@ -16,6 +16,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { conditions, writeSection } from '../../../bench/results.mjs';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
+import { numberOption } from '../../../scripts/arguments.mjs';
+import { median, percentile } from '../../../scripts/statistics.mjs';
 
 buildIfNeeded();
 const { rbacRpc } = await import('@prime-nest/contracts/rbac');
@@ -33,13 +35,7 @@ const { startTestRun } = await import('@prime-nest/testkit/test-run');
 const { connectPlain, cpuMicroseconds, load, requestOf } = await import('./nats-load.mjs');
 const { measurePolicy } = await import('./policy-size.mjs');
 
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const [seconds, rounds] = [option('seconds', 2), option('rounds', 4)];
-const at = (values, share) => values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)] ?? 0;
-const median = (values) => at(values, 0.5);
+const [seconds, rounds] = [numberOption('seconds', 2), numberOption('rounds', 4)];
 const whole = (value) => Math.round(value).toLocaleString('en');
 const table = (header, rows) =>
   [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
@@ -155,7 +151,11 @@ async function revocations(nats) {
     members = effect.acked.length;
   }
   await connection.close();
-  const row = (name, values) => [name, `${at(values, 0.5).toFixed(1)} ms`, `${at(values, 0.99).toFixed(1)} ms`];
+  const row = (name, values) => [
+    name,
+    `${percentile(values, 0.5).toFixed(1)} ms`,
+    `${percentile(values, 0.99).toFixed(1)} ms`,
+  ];
   return table(
     [`revocation, ${members} replicas`, 'p50', 'p99'],
     [row('asked until answered: nobody allows any more', took), row('of it after the commit', barriers)],
@@ -203,10 +203,15 @@ async function throughGateway() {
       await Promise.all(Array.from({ length: 64 }, ask));
     }
     const perSecond = times.length / (seconds * 2);
-    const row = ['AuthZEN evaluation', whole(perSecond), whole(perSecond * 2), `${at(times, 0.5).toFixed(1)} ms`];
+    const row = [
+      'AuthZEN evaluation',
+      whole(perSecond),
+      whole(perSecond * 2),
+      `${percentile(times, 0.5).toFixed(1)} ms`,
+    ];
     return table(
       ['through the gateway', 'requests/s', 'decisions/s', 'p50', 'p99'],
-      [[...row, `${at(times, 0.99).toFixed(1)} ms`]],
+      [[...row, `${percentile(times, 0.99).toFixed(1)} ms`]],
     );
   } finally {
     agent.destroy();

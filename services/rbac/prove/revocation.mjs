@@ -12,6 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { buildIfNeeded } from '../../../scripts/build-if-needed.mjs';
 import { createReport } from '../../../scripts/prove/report.mjs';
 import { explore, variants } from './model.ts';
+import { numberOption } from '../../../scripts/arguments.mjs';
+import { seededRandom } from '../../../scripts/prove/random.mjs';
+import { percentile } from '../../../scripts/statistics.mjs';
 
 buildIfNeeded(['services/rbac', 'libs/testkit']);
 const { natsConfig } = await import('@prime-nest/devstack/nats-config');
@@ -29,16 +32,8 @@ const { rbacRpc } = await import('@prime-nest/contracts/rbac');
 const { createTestDatabase } = await import('@prime-nest/testkit/postgres');
 const { runFolder, startTestRun } = await import('@prime-nest/testkit/test-run');
 
-const option = (name, preset) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at === -1 ? preset : Number(process.argv[at + 1]);
-};
-const seconds = option('seconds', 20);
-let randomState = option('seed', 1) >>> 0;
-const random = () => {
-  randomState = (Math.imul(randomState, 1_664_525) + 1_013_904_223) >>> 0;
-  return randomState / 4_294_967_296;
-};
+const seconds = numberOption('seconds', 20);
+const random = seededRandom(numberOption('seed', 1));
 const leaseMs = 600;
 const seeds = newBusSeeds();
 const administrator = freshContext({ type: 'user', id: bootstrapAdministratorId });
@@ -48,10 +43,7 @@ const entry = {
   seed: fileURLToPath(new URL('../dist/seed.js', import.meta.url)),
   control: fileURLToPath(new URL('./control-service.mjs', import.meta.url)),
 };
-const percentile = (values, share) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length === 0 ? 0 : Math.round((sorted[Math.floor((sorted.length - 1) * share)] ?? 0) * 10) / 10;
-};
+const msAt = (values, share) => Math.round(percentile(values, share) * 10) / 10;
 
 /** A bus with the deployed permissions; without messages between replicas when `isMute`. */
 async function startBus(isMute) {
@@ -226,14 +218,14 @@ async function phase(name, { file = entry.main, isMute = false, isDisturbed = tr
   console.log(`  disturbances: ${done.stops} stops, ${done.kills} kills, ${done.busRestarts} restarts of NATS`);
   console.log(`  mutations ${mutations.length}, of them ${fenced} waited for a lease to end`);
   console.log(
-    `  answered after p50 ${percentile(
+    `  answered after p50 ${msAt(
       mutations.map(({ tookMs }) => tookMs),
       0.5,
-    )} ms, p99 ${percentile(
+    )} ms, p99 ${msAt(
       mutations.map(({ tookMs }) => tookMs),
       0.99,
     )} ms;` +
-      ` barrier p50 ${percentile(waits, 0.5)} ms, p99 ${percentile(waits, 0.99)} ms, max ${percentile(waits, 1)} ms (lease ${leaseMs} ms)`,
+      ` barrier p50 ${msAt(waits, 0.5)} ms, p99 ${msAt(waits, 0.99)} ms, max ${msAt(waits, 1)} ms (lease ${leaseMs} ms)`,
   );
   console.log(`  decisions: ${tally.allow} allow, ${tally.deny} deny, ${tally.unavailable} unavailable`);
   console.log(`  stale allows: ${tally.stale}`);
