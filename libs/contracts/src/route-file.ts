@@ -58,7 +58,6 @@ export const Upstream = z.strictObject({
 export type Upstream = z.infer<typeof Upstream>;
 
 export const routeMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-export type RouteMethod = (typeof routeMethods)[number];
 
 export const Route = z.strictObject({
   summary: z.string().min(1).max(200).optional(),

@@ -8,4 +8,3 @@ export type Rpc = typeof rpc;
 
 /** Every broadcast subject: fire and forget, every subscriber gets it, no promise rests on delivery. */
 export const notify = { ...gatewayNotify, ...identityNotify, ...rbacNotify } as const;
-export type Notify = typeof notify;

@@ -19,7 +19,7 @@ import { PermissionCommands } from '../src/catalog/permission.command.js';
 import { RoleCommands } from '../src/catalog/role.command.js';
 import { seed } from '../src/catalog/seed.command.js';
 import { rbacMigrations } from '../src/migrations/list.js';
-import { type Fleet, type FleetListener, connectFleet } from '../src/policy/fleet.consumer.js';
+import type { Fleet, FleetListener } from '../src/policy/fleet.consumer.js';
 import type { Clocks } from '@prime-nest/kit/lease';
 import { type Policy, createPolicy, createSeedMutator, systemClocks } from '../src/policy/policy.module.js';
 
@@ -150,10 +150,6 @@ export async function seedDatabase(server: TestDatabase, policy: SeedPolicy = de
 
 export function connectAs(nats: TestNats, user: 'rbac' | 'gateway'): Promise<NatsConnection> {
   return connectBus({ ...nats.credentials(user), log: silentLogger() });
-}
-
-export function natsFleet(connection: NatsConnection): Fleet {
-  return connectFleet(connection, silentLogger());
 }
 
 /** Ids of permissions and roles by their names, as the replica holds them. */

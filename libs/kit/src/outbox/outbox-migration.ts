@@ -37,8 +37,3 @@ GRANT SELECT ON ${s}.relay_state TO ${r};
 GRANT UPDATE (last_xid, last_id, last_seq) ON ${s}.relay_state TO ${r};
 `;
 }
-
-export function dropOutboxTables(schema: string): string {
-  const s = quoteIdentifier(schema);
-  return `DROP TABLE ${s}.relay_state; DROP TABLE ${s}.outbox;`;
-}
