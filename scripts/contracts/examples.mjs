@@ -12,6 +12,8 @@ const texts = [
   '192.0.2.7',
   '2001:db8::7',
   'order-4711-abc',
+  'rbac.role.created.v1',
+  'rbac.policy.imported.v1',
   'YWJjZA==',
   'a'.repeat(43),
   `${'a'.repeat(42)}A=`,

@@ -2,21 +2,14 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { z } from 'zod';
-import { type Schema, notIncluded } from './inclusion.js';
+import { z } from 'zod';
+import type { Schema } from './inclusion.js';
+import { type Contracts, messageProblems, tableProblems } from './side-by-side.js';
 
-/** During an upgrade pods of two versions run beside each other: what one says, the other has to understand. */
-interface Contracts {
-  readonly messages: Readonly<Record<string, { readonly sent: Schema; readonly taken: Schema }>>;
-  readonly subjects: Readonly<Record<string, { readonly timeoutMs: number; readonly errors: readonly string[] }>>;
-  readonly errors: Readonly<Record<string, { readonly status: number }>>;
-  readonly events: Readonly<Record<string, unknown>>;
-  readonly bus: Readonly<
-    Record<string, { readonly publish: readonly string[]; readonly subscribe: readonly string[] }>
-  >;
-}
-
-/** A difference that somebody has looked at: exact sentence, and why pods of both versions live with it. */
+/**
+ * A difference that somebody has looked at: exact sentence, and why pods of both versions live with it. A new field of
+ * a request is one: its servers know it in this version, and its callers send it from the next one on.
+ */
 interface Accepted {
   readonly version: string;
   readonly problem: string;
@@ -27,57 +20,29 @@ const folder = fileURLToPath(new URL('../../libs/contracts/released', import.met
 const read = <T>(...parts: string[]): T => JSON.parse(readFileSync(path.join(folder, ...parts), 'utf8')) as T;
 const versions = readdirSync(folder).filter((name) => existsSync(path.join(folder, name, 'contracts.json')));
 const accepted = read<Accepted[]>('accepted.json');
-const clockToleranceMs = 5_000;
 
 let now: Contracts;
 let schemas: Record<string, { schema: z.ZodType }>;
+let examplesOf: (schema: Schema) => unknown[];
 
 beforeAll(async () => {
-  const script = new URL('../../scripts/contracts/schemas.mjs', import.meta.url).href;
-  const today = (await import(script)) as { describeContracts(): Contracts; messages: typeof schemas };
+  const script = (file: string) => new URL(`../../scripts/contracts/${file}`, import.meta.url).href;
+  const today = (await import(script('schemas.mjs'))) as { describeContracts(): Contracts; messages: typeof schemas };
+  const maker = (await import(script('examples.mjs'))) as { examplesOf: typeof examplesOf };
   now = structuredClone(today.describeContracts());
   schemas = today.messages;
+  examplesOf = maker.examplesOf;
 });
 
-/** Both ways, but for requests and events: servers and readers are there first, so only the old ones have to fit. */
-function messageProblems(old: Contracts, next: Contracts): string[] {
-  return Object.entries(old.messages).flatMap(([name, before]) => {
-    const after = next.messages[name];
-    if (after === undefined) return [`${name} is gone`];
-    const forwards = notIncluded(before.sent, after.taken).map(
-      (problem) => `${name} of the old, to the new ${problem}`,
-    );
-    if (name.startsWith('request ') || name === 'event') return forwards;
-    return [
-      ...forwards,
-      ...notIncluded(after.sent, before.taken).map((one) => `${name} of the new, to the old ${one}`),
-    ];
-  });
-}
-
-function tableProblems(old: Contracts, next: Contracts): string[] {
-  const subjects = Object.entries(old.subjects).flatMap(([subject, before]) => {
-    const after = next.subjects[subject];
-    if (after === undefined) return [];
-    const unknown = after.errors.filter((code) => !before.errors.includes(code));
-    return [
-      ...unknown.map((code) => `${subject} may answer ${code}, which an old caller takes for a fault of the server`),
-      // A server refuses a deadline that is further away than its own calls may take.
-      ...(before.timeoutMs > after.timeoutMs + clockToleranceMs
-        ? [`${subject} refuses the deadlines of old callers`]
-        : []),
-    ];
-  });
-  const gone = (what: string, before: object, after: object): string[] =>
-    Object.keys(before).flatMap((name) => (name in after ? [] : [`${what} ${name} is gone`]));
-  const rights = Object.entries(old.bus).flatMap(([user, before]) =>
-    (['publish', 'subscribe'] as const).flatMap((verb) =>
-      before[verb]
-        .filter((entry) => !next.bus[user]?.[verb].includes(entry))
-        .map((entry) => `an old ${user} may no longer ${verb} ${entry}`),
-    ),
-  );
-  return [...subjects, ...gone('error', old.errors, next.errors), ...gone('event', old.events, next.events), ...rights];
+/** Messages of today that the other version refuses when it reads them by its own schemas. */
+function refusedBy(old: Contracts, name: string): unknown[] {
+  const after = now.messages[name];
+  const before = old.messages[name];
+  if (after === undefined || before === undefined) return [];
+  const valid = examplesOf(after.sent).filter((example) => schemas[name]?.schema.safeParse(example).success);
+  const reader = z.fromJSONSchema(before.taken);
+  if (valid.length === 0) throw new Error(`no example of ${name}`);
+  return valid.filter((example) => !reader.safeParse(example).success);
 }
 
 describe.each(versions)('beside version %s', (version) => {
@@ -100,6 +65,23 @@ describe.each(versions)('beside version %s', (version) => {
     );
     expect(refused).toEqual([]);
     expect(Object.keys(examples)).toEqual(Object.keys(old.messages));
+  });
+
+  test('it takes the messages of today: calls, answers, broadcasts and events', () => {
+    const isKnown = (name: string) =>
+      accepted.some((one) => one.version === version && one.problem.startsWith(`${name} of the new, `));
+    const refused = Object.keys(old.messages)
+      .filter((name) => !isKnown(name))
+      .flatMap((name) => refusedBy(old, name).map((example) => `${name}: ${JSON.stringify(example)}`));
+    expect(refused).toEqual([]);
+  });
+
+  test('it takes an event of a type that it does not list', () => {
+    const reader = z.fromJSONSchema(old.messages['event']?.taken ?? {});
+    const [event] = examples['event'] ?? [];
+    const newer = { ...(event as object), type: 'rbac.policy.imported.v1' };
+    expect(Object.keys(old.events)).not.toContain(newer.type);
+    expect(reader.safeParse(newer).success).toBe(true);
   });
 });
 
@@ -139,6 +121,26 @@ describe('a break is found (controls)', () => {
       (next) => ((part(next, request, 'taken')['properties']?.['name'] as Record<string, unknown>)['maxLength'] = 3),
       'maxLength',
     ],
+    [
+      'a call with a field that old servers refuse',
+      (next) => (part(next, request, 'sent')['properties'] = { name: { type: 'string' }, owner: { type: 'string' } }),
+      `${request} of the new, to the old .owner: is not known`,
+    ],
+    [
+      'a call that may be longer than old servers take',
+      (next) => ((part(next, request, 'sent')['properties']?.['name'] as Record<string, unknown>)['maxLength'] = 9999),
+      `${request} of the new, to the old .name: maxLength`,
+    ],
+    [
+      'an event with a field that old readers refuse',
+      (next) => (part(next, 'event', 'sent')['properties'] = { ...part(next, 'event', 'sent')['properties'], geo: {} }),
+      'event of the new, to the old .geo: is not known',
+    ],
+    [
+      'a broadcast with less than old listeners need',
+      (next) => part(next, 'broadcast notify.identity.keys.v1', 'sent').required.splice(0, 1),
+      'is required',
+    ],
     ['an answer without a field', (next) => part(next, response, 'sent').required.splice(0, 1), 'is required'],
     [
       'an answer with another value',
@@ -162,6 +164,16 @@ describe('a break is found (controls)', () => {
       'may answer account_locked',
     ],
     [
+      'an error of old servers that callers forgot',
+      (next) => (next.subjects[subject]?.errors as string[]).splice(0, 1),
+      'of the old may answer',
+    ],
+    [
+      'a much longer deadline',
+      (next) => ((next.subjects[subject] as { timeoutMs: number }).timeoutMs = 60_000),
+      'of the old refuses the deadlines',
+    ],
+    [
       'an event taken away',
       (next) => delete (next.events as Record<string, unknown>)['rbac.role.created.v1'],
       'event rbac.role.created.v1 is gone',
@@ -181,5 +193,12 @@ describe('a break is found (controls)', () => {
     breakIt(next);
     expect(tableProblems(now, next).join('\n')).toContain(sentence);
     expect(tableProblems(now, structuredClone(now))).toEqual([]);
+  });
+
+  test('a message that an old reader refuses, by its schema as kept', () => {
+    const old = structuredClone(now);
+    delete part(old, request, 'taken')['properties']?.['name'];
+    expect(refusedBy(old, request).length).toBeGreaterThan(0);
+    expect(refusedBy(structuredClone(now), request)).toEqual([]);
   });
 });

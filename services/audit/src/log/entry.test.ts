@@ -28,6 +28,13 @@ describe('reading an event', () => {
     expect(reject(data)).toEqual({ rejection });
   });
 
+  test('an event of a newer source, of a type that this version does not list, is read like any other', () => {
+    const newer = { ...event, type: 'rbac.policy.imported.v1', action: 'policy.import' };
+    expect(reject(entryBytes(newer), eventSubject(newer.type))).toEqual({ event: newer });
+    const misspelt = { ...event, type: 'rbac.policy.imported' };
+    expect(reject(entryBytes(misspelt), eventSubject(misspelt.type))).toEqual({ rejection: 'wrong_schema' });
+  });
+
   test('an event on the subject of another type is not believed', () => {
     expect(reject(entryBytes(event), 'evt.rbac.role.deleted.v1')).toEqual({ rejection: 'wrong_subject' });
     expect(reject(entryBytes({ ...event, source: 'identity' }))).toEqual({ rejection: 'wrong_source' });

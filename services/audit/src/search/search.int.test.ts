@@ -46,6 +46,17 @@ const outboxTypes = async () =>
   );
 
 describe('search', () => {
+  test('an entry of a version to come is found and shown, so that going back a version loses no reader', async () => {
+    const newer = makeEvent('rbac.role.created.v1', {
+      type: 'rbac.policy.imported.v1',
+      action: 'policy.import',
+      resource: { type: 'policy', id: 'the-policy' },
+    });
+    await record(newer);
+    expect(await find({ type: newer.type })).toEqual([newer.id]);
+    expect(await get.run({ id: newer.id }, reader)).toMatchObject({ type: newer.type, action: 'policy.import' });
+  });
+
   test('every filter finds what it names and nothing else, and filters are joined by AND', async () => {
     const actorId = newId();
     const target: AuditEvent = makeEvent('rbac.role.updated.v1', {
