@@ -69,6 +69,28 @@ async function check(sql = ''): Promise<string[]> {
   return faults.map(({ kind, index, detail }) => `${kind} ${index ?? '-'}: ${detail}`);
 }
 
+const exchanged = [
+  'altered 310: entry 310 is not what was hashed: it is the one that belongs at 311',
+  'altered 311: entry 311 is not what was hashed: it is the one that belongs at 310',
+];
+
+// Both rows were appended in the batch that begins at entry 300.
+const exchangeCopies = `UPDATE leaf_run SET hashes = overlay(overlay(hashes PLACING substring(hashes FROM 353 FOR 32) FROM 321)
+  PLACING substring(hashes FROM 321 FOR 32) FROM 353) WHERE first_index = 300`;
+
+/** Puts what entry `from` says in the place of another, columns and hash included. */
+function replaceEntry(index: number, from: number): string {
+  const columns = `event_id, occurred_at, source, type, actor_type, actor_id, action, resource_type, resource_id, outcome,
+    trace_id, span_id, correlation_id, leaf_hash, entry`;
+  return `DROP INDEX event_p0_once;
+    UPDATE event SET (${columns}) = (SELECT ${columns} FROM event WHERE log_index = ${from}) WHERE log_index = ${index}`;
+}
+
+function replaceCopy(index: number, from: number): string {
+  return `UPDATE leaf_run SET hashes = overlay(hashes PLACING (SELECT leaf_hash FROM event WHERE log_index = ${from}) FROM ${(index - 300) * 32 + 1})
+    WHERE first_index = 300`;
+}
+
 describe('the check of the stored log', () => {
   test('finds nothing in a log that nobody touched (the control)', async () => {
     expect(await check()).toEqual([]);
@@ -92,15 +114,21 @@ describe('the check of the stored log', () => {
     expect(found).toContain('altered 0: entry 0 is not what was hashed');
   });
 
-  test('names the subtree of an entry that was replaced together with its hash', async () => {
+  test('names an entry that was replaced together with its hash', async () => {
     const found = await check(
       'UPDATE event SET entry = (SELECT entry FROM event WHERE log_index = 1), leaf_hash = (SELECT leaf_hash FROM event WHERE log_index = 1) WHERE log_index = 321',
     );
-    expect(found).toContain('altered 256: the stored root of the entries 256 to 511 is not theirs');
-    expect(found).toContain(
+    expect(found).toContain('altered 321: entry 321 is not what was hashed');
+    expect(found.every((line) => line.startsWith('altered 321: '))).toBe(true);
+  });
+
+  test('shows between which signatures an entry was replaced together with all that the database knows of it', async () => {
+    const found = await check(`${replaceEntry(321, 1)}; ${replaceCopy(321, 1)}`);
+    // Nothing in the database tells this entry from its neighbours any more: the subtree and the signatures do.
+    expect(found).toEqual([
       'fork 300: the stored checkpoint of 600 has another root: something in the entries 300 to 599 was changed',
-    );
-    expect(found.some((line) => line.startsWith('altered 321: the column event_id'))).toBe(true);
+      'altered 256: the stored root of the entries 256 to 511 is not theirs',
+    ]);
   });
 
   test('names a deleted entry, a deleted range and a cut tail', async () => {
@@ -116,13 +144,60 @@ describe('the check of the stored log', () => {
     ]);
   });
 
-  test('names swapped entries', async () => {
+  test('names two entries that were exchanged, whole rows', async () => {
     const found = await check(
       'UPDATE event SET log_index = 1000 - log_index WHERE log_index IN (310, 311); UPDATE event SET log_index = log_index - 379 WHERE log_index > 600',
     );
-    expect(found).toContain(
-      'fork 300: the stored checkpoint of 600 has another root: something in the entries 300 to 599 was changed',
+    expect(found).toEqual(exchanged);
+  });
+
+  test('names two entries that were exchanged and left their numbers and hashes behind', async () => {
+    const found = await check(
+      'UPDATE event e SET entry = o.entry FROM event o WHERE e.log_index IN (310, 311) AND o.log_index = 621 - e.log_index',
     );
+    expect(found.filter((line) => !line.includes('column'))).toEqual(exchanged);
+  });
+
+  test('names two entries whose hashes were exchanged', async () => {
+    const found = await check(
+      'UPDATE event e SET leaf_hash = o.leaf_hash FROM event o WHERE e.log_index IN (310, 311) AND o.log_index = 621 - e.log_index',
+    );
+    expect(found).toEqual([
+      'altered 310: the hash beside entry 310 is not its hash',
+      'altered 311: the hash beside entry 311 is not its hash',
+    ]);
+  });
+
+  test('names two entries whose copied hashes were exchanged', async () => {
+    expect(await check(exchangeCopies)).toEqual([
+      'altered 310: the hash kept apart from entry 310 is not its hash',
+      'altered 311: the hash kept apart from entry 311 is not its hash',
+    ]);
+  });
+
+  test('names two entries that were exchanged with everything that the database knows of them', async () => {
+    const found = await check(
+      `UPDATE event SET log_index = 1000 - log_index WHERE log_index IN (310, 311); UPDATE event SET log_index = log_index - 379 WHERE log_index > 600; ${exchangeCopies}`,
+    );
+    expect(found).toContain("altered 310: entry 310 and entry 311 stand in each other's place");
+  });
+
+  test('names entries whose copied hashes were deleted', async () => {
+    expect(await check('DELETE FROM leaf_run WHERE first_index = 300')).toEqual([
+      'altered 300: the hash that entry 300 was appended with is not kept any more',
+    ]);
+  });
+
+  test('names every one of several faults, one of them behind a deleted entry', async () => {
+    const found = await check(
+      `DELETE FROM event WHERE log_index IN (8, 20); UPDATE event SET leaf_hash = sha256('') WHERE log_index = 44; ${replaceEntry(321, 1)}`,
+    );
+    expect(found).toEqual([
+      'gap 8: entries 8 to 8 are not there',
+      'gap 20: entries 20 to 20 are not there',
+      'altered 44: the hash beside entry 44 is not its hash',
+      'altered 321: entry 321 is not what was hashed',
+    ]);
   });
 
   test('names a column that hides an entry from searches', async () => {

@@ -1,6 +1,7 @@
 import { frontierText } from '../log/retirement.js';
 import { CompactRange, leafHash } from '../log/tree.js';
-import type { TreeNode } from '../log/tree.js';
+import { judgeCopies } from './copies.js';
+import type { EntryCopies } from './copies.js';
 
 /** What can be wrong with a log; each kind has its exit code in the verifier. */
 export type FaultKind = 'signature' | 'altered' | 'fork' | 'gap' | 'missing' | 'malformed' | 'rollback';
@@ -18,6 +19,8 @@ export interface CheckedEntry {
   readonly bytes: Uint8Array;
   /** The hash that was kept beside the bytes, if one was. */
   readonly leafHash?: Buffer;
+  /** The hash that the entry was appended with, if it was kept apart from the entry. */
+  readonly appended?: Buffer | undefined;
 }
 
 /** A tree that somebody vouches for. */
@@ -28,20 +31,36 @@ export interface KnownTree {
   readonly name: string;
 }
 
+/** A subtree that is closed: one hash, or one for each reading of a log whose copies of hashes contradict each other. */
+export interface ClosedNode {
+  readonly height: number;
+  readonly index: number;
+  readonly hashes: readonly Buffer[];
+}
+
 /**
  * Follows a log from its first entry and compares it with every tree that is known: give entries in order, then ask
- * for the faults. All of them are named with the first entry concerned; after a gap, trees can no longer be compared.
+ * for the faults. All of them are named with the first entry concerned; after a gap that nothing fills, trees can no
+ * longer be compared. Where the copies of a hash contradict each other the log is read by each of them, until a tree
+ * says which reading is right.
  */
 export class LogCheck {
-  readonly #trees: KnownTree[];
-  #range = CompactRange.empty();
+  #trees: KnownTree[] = [];
+  /** One reading, or those by the kept hash, by the hash at the append and by the bytes. */
+  #readings: CompactRange[] = [CompactRange.empty()];
+  #contradictions: EntryCopies[] = [];
   readonly #faults: Fault[] = [];
   #nextIndex = 0;
   #goodSize = 0;
   #isComparable = true;
 
   constructor(trees: readonly KnownTree[]) {
-    this.#trees = [...trees].sort((a, b) => a.size - b.size);
+    this.expect(trees);
+  }
+
+  /** More trees to compare with, none of them smaller than what has been seen. */
+  expect(trees: readonly KnownTree[]): void {
+    this.#trees = [...this.#trees, ...trees].sort((a, b) => a.size - b.size);
     this.#compare();
   }
 
@@ -56,32 +75,34 @@ export class LogCheck {
   }
 
   /** Takes the next entry. Answers the subtrees that it closes, for a comparison with stored ones. */
-  add({ index, bytes, leafHash: kept }: CheckedEntry): TreeNode[] {
-    if (index !== this.#nextIndex) {
-      const isBehind = index < this.#nextIndex;
-      const detail = isBehind
-        ? `entry ${index} comes again after entry ${this.#nextIndex - 1}`
-        : `entries ${this.#nextIndex} to ${index - 1} are not there`;
-      this.#faults.push({ kind: isBehind ? 'malformed' : 'gap', index: isBehind ? index : this.#nextIndex, detail });
+  add({ index, bytes, leafHash: kept, appended }: CheckedEntry): ClosedNode[] {
+    if (index > this.#nextIndex) this.missing(index);
+    else if (index < this.#nextIndex) {
+      const detail = `entry ${index} comes again after entry ${this.#nextIndex - 1}`;
+      this.#faults.push({ kind: 'malformed', index, detail });
       this.#isComparable = false;
     }
     const leaf = leafHash(bytes);
-    if (kept !== undefined && !leaf.equals(kept)) {
-      this.#faults.push({ kind: 'altered', index, detail: `entry ${index} is not what was hashed` });
-      // The kept hash is what the trees were made of: with it, the rest of the log can still be judged.
-    }
-    const closed = this.#range.append(kept ?? leaf);
+    const copies = { index, leaf, kept: kept ?? leaf, appended: appended ?? kept ?? leaf };
     this.#nextIndex = index + 1;
-    this.#compare();
-    return this.#isComparable ? closed : [];
+    if (leaf.equals(copies.kept) && leaf.equals(copies.appended)) return this.#append([leaf]);
+    this.#contradictions.push(copies);
+    const [only, ...others] = this.#readings;
+    if (only !== undefined && others.length === 0) this.#readings = [only, only.clone(), only.clone()];
+    return this.#append([copies.kept, copies.appended, copies.leaf]);
   }
 
   /** Takes the hash of an entry that is not there any more. */
-  addHash(leaf: Buffer): TreeNode[] {
-    const closed = this.#range.append(leaf);
+  addHash(leaf: Buffer): ClosedNode[] {
     this.#nextIndex++;
-    this.#compare();
-    return this.#isComparable ? closed : [];
+    return this.#append([leaf]);
+  }
+
+  /** The entries before `end` are not there. Unless their hashes follow, trees cannot be compared any more. */
+  missing(end: number, areHashesKnown = false): void {
+    const detail = `entries ${this.#nextIndex} to ${end - 1} are not there`;
+    this.#faults.push({ kind: 'gap', index: this.#nextIndex, detail });
+    this.#isComparable &&= areHashesKnown;
   }
 
   /**
@@ -90,7 +111,8 @@ export class LogCheck {
    */
   resume(range: CompactRange): void {
     if (this.#nextIndex !== 0) {
-      this.#isComparable &&= this.#range.size === range.size && this.#range.toBytes().equals(range.toBytes());
+      const isSame = (seen: CompactRange) => seen.size === range.size && seen.toBytes().equals(range.toBytes());
+      this.#isComparable &&= this.#readings.some(isSame);
       if (!this.#isComparable)
         this.#faults.push({
           kind: 'altered',
@@ -99,7 +121,7 @@ export class LogCheck {
         });
       return;
     }
-    this.#range = range;
+    this.#readings = [range];
     this.#nextIndex = range.size;
     for (let tree = this.#trees[0]; tree !== undefined && tree.size < range.size; tree = this.#trees[0]) {
       this.#trees.shift();
@@ -115,34 +137,65 @@ export class LogCheck {
 
   /** Everything that is wrong, after the last entry. */
   finish(): readonly Fault[] {
-    for (const { size, name } of this.#trees) {
-      if (size > this.#nextIndex) {
-        const detail = `${name} covers ${size} entries and the log ends after ${this.#nextIndex}`;
-        return [...this.#faults, { kind: 'missing', index: this.#nextIndex, detail }];
-      }
-    }
-    return this.#faults;
+    this.#judge(undefined);
+    const beyond = this.#trees.find(({ size }) => size > this.#nextIndex);
+    if (beyond === undefined) return this.#faults;
+    const detail = `${beyond.name} covers ${beyond.size} entries and the log ends after ${this.#nextIndex}`;
+    return [...this.#faults, { kind: 'missing', index: this.#nextIndex, detail }];
   }
 
   root(): Buffer {
-    return this.#range.root();
+    return this.#range().root();
   }
 
   /** The right edge of the tree so far, as manifests name it. */
   frontier(): string[] {
-    return frontierText(this.#range);
+    return frontierText(this.#range());
+  }
+
+  #range(): CompactRange {
+    const [range] = this.#readings;
+    if (range === undefined) throw new RangeError('a log has a reading');
+    return range;
+  }
+
+  /** One hash for every reading, or one for each. */
+  #append(hashes: readonly Buffer[]): ClosedNode[] {
+    const closed = this.#readings.flatMap((range, i) => {
+      const hash = hashes[i] ?? hashes[0];
+      return hash === undefined ? [] : [range.append(hash)];
+    });
+    this.#compare();
+    if (!this.#isComparable) return [];
+    const [nodes = []] = closed;
+    return nodes.map(({ height, index }, i) => ({
+      height,
+      index,
+      hashes: closed.flatMap((reading) => reading[i]?.hash ?? []),
+    }));
   }
 
   #compare(): void {
-    for (let tree = this.#trees[0]; tree?.size === this.#range.size && this.#isComparable; tree = this.#trees[0]) {
+    for (let tree = this.#trees[0]; tree?.size === this.#nextIndex && this.#isComparable; tree = this.#trees[0]) {
       this.#trees.shift();
-      if (tree.root.equals(this.#range.root())) this.#goodSize = tree.size;
-      else {
-        const detail = `${tree.name} has another root: something in the entries ${this.#goodSize} to ${tree.size - 1} was changed`;
+      const { root, size, name } = tree;
+      const right = this.#readings.findIndex((range) => range.root().equals(root));
+      this.#judge(right === -1 ? undefined : right);
+      if (right === -1) {
+        const detail = `${name} has another root: something in the entries ${this.#goodSize} to ${size - 1} was changed`;
         this.#faults.push({ kind: 'fork', index: this.#goodSize, detail });
         // Every later tree would differ as well; the first one says where.
         this.#isComparable = false;
-      }
+      } else this.#goodSize = size;
     }
+  }
+
+  /** Goes on with the reading that a tree has shown to be right, and says what the others were. */
+  #judge(right: number | undefined): void {
+    const reading = (['kept', 'appended', 'leaf'] as const)[right ?? -1];
+    this.#faults.push(...judgeCopies(this.#contradictions, reading));
+    this.#contradictions = [];
+    const range = this.#readings[right ?? 0];
+    if (range !== undefined) this.#readings = [range];
   }
 }

@@ -28,12 +28,37 @@ export class StoredLogStore {
     return { treeSize: Number(row.tree_size), root: row.root };
   }
 
-  /** Checkpoints, the smallest first; also those beyond the tree. */
-  async checkpoints(tx: Queryable): Promise<StoredTree[]> {
+  /** Entries that the newest checkpoint covers; undefined without one. */
+  async newestSigned(tx: Queryable): Promise<number | undefined> {
+    const [row] = await tx.query<{ size: string | null }>('SELECT max(tree_size) AS size FROM checkpoint');
+    return typeof row?.size === 'string' ? Number(row.size) : undefined;
+  }
+
+  /** Checkpoints of more than `from` and at most `to` entries, the smallest first, and at most so many. */
+  async checkpoints(tx: Queryable, { from, to }: { from: number; to: number }, limit = chunk): Promise<StoredTree[]> {
     const rows = await tx.query<{ tree_size: string; root: Buffer; note: string }>(
-      'SELECT tree_size, root, note FROM checkpoint ORDER BY tree_size',
+      'SELECT tree_size, root, note FROM checkpoint WHERE tree_size > $1 AND tree_size <= $2 ORDER BY tree_size LIMIT $3',
+      [from, to, limit],
     );
     return rows.map(({ tree_size, root, note }) => ({ size: Number(tree_size), root, note }));
+  }
+
+  /** The hashes that the entries `from` to `to` (exclusive) were appended with, by entry; those that are not there are left out. */
+  async appendedHashes(tx: Queryable, from: number, to: number): Promise<ReadonlyMap<number, Buffer>> {
+    const rows = await tx.query<{ first_index: string; hashes: Buffer }>(
+      `SELECT first_index, hashes FROM leaf_run WHERE first_index < $2
+          AND first_index >= COALESCE((SELECT max(first_index) FROM leaf_run WHERE first_index <= $1), 0)
+        ORDER BY first_index`,
+      [from, to],
+    );
+    const found = new Map<number, Buffer>();
+    for (const { first_index, hashes } of rows) {
+      for (let i = 0; i < hashes.length / hashBytes; i++) {
+        const index = Number(first_index) + i;
+        if (index >= from && index < to) found.set(index, hashes.subarray(i * hashBytes, (i + 1) * hashBytes));
+      }
+    }
+    return found;
   }
 
   /** How far entries are said to be retired, with the entry that is said to say so. */

@@ -134,6 +134,7 @@ export class LogStore {
     });
     await this.ensurePartition(tx, state, range.size);
     await this.insertEntries(tx, placed);
+    await this.insertLeafRun(tx, placed);
     const nodes = closed
       .filter(({ height }) => height > 0 && height % levelHeight === 0)
       .map(({ height, index, hash }) => ({ level: height / levelHeight, index, hash }));
@@ -166,6 +167,16 @@ export class LogStore {
       column('trace_id'),
       column('span_id'),
       column('correlation_id'),
+    ]);
+  }
+
+  /** The hashes of neighbouring entries a second time: an entry that is changed together with its hash differs from them. */
+  async insertLeafRun(tx: Tx, entries: readonly Pick<NewEntry, 'index' | 'leafHash'>[]): Promise<void> {
+    const [first] = entries;
+    if (first === undefined) return;
+    await tx.query('INSERT INTO leaf_run (first_index, hashes) VALUES ($1, $2)', [
+      first.index,
+      Buffer.concat(entries.map(({ leafHash }) => leafHash)),
     ]);
   }
 

@@ -83,6 +83,10 @@ export class CompactRange {
   toBytes(): Buffer {
     return Buffer.concat(this.#hashes);
   }
+
+  clone(): CompactRange {
+    return new CompactRange(this.#size, [...this.#hashes]);
+  }
 }
 
 /** Root over neighbouring complete subtrees, the biggest first; undefined for none. */

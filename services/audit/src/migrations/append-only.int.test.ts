@@ -41,7 +41,7 @@ async function attempt(client: pg.Client, sql: string): Promise<string> {
   }
 }
 
-const recorded = ['event', 'event_p0', 'quarantine', 'tree_node', 'checkpoint', 'outbox'];
+const recorded = ['event', 'event_p0', 'quarantine', 'tree_node', 'leaf_run', 'checkpoint', 'outbox'];
 
 describe('as the service, privileges refuse', () => {
   test.each(
@@ -62,6 +62,7 @@ describe('as the service, privileges refuse', () => {
     ['UPDATE event_p0 SET leaf_hash = leaf_hash'],
     ['UPDATE quarantine SET raw = raw'],
     ['UPDATE tree_node SET hash = hash'],
+    ['UPDATE leaf_run SET hashes = hashes'],
     ['UPDATE checkpoint SET note = note'],
     ['UPDATE outbox SET entry = entry'],
     ['INSERT INTO event_p0 SELECT * FROM event'],
@@ -111,6 +112,9 @@ describe('as the owner, triggers refuse', () => {
     ['DELETE FROM quarantine'],
     ['TRUNCATE quarantine'],
     ['TRUNCATE tree_node'],
+    ['UPDATE leaf_run SET hashes = hashes'],
+    ['DELETE FROM leaf_run'],
+    ['TRUNCATE leaf_run'],
     ['TRUNCATE checkpoint'],
   ])('%s', async (sql) => {
     expect(await attempt(owner, sql)).toBe('42501');
