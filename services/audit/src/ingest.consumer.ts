@@ -33,8 +33,11 @@ interface Delivery extends Message {
 const batchMax = 500;
 const standbyMs = 500;
 const idleMs = 1_000;
-/** How long a message whose predecessor is missing stays away. */
-const parkMs = 2_000;
+/**
+ * How long a message whose predecessor is missing stays away, at first and after so many deliveries; and how many show
+ * that it waits in vain when its source has given up its numbering: what another sequencer held has come again by then.
+ */
+const park = { ms: 2_000, patientMs: 30_000, patientAfter: 60, inVainAfter: 15 } as const;
 const retryMs = [100, 250, 500, 1_000] as const;
 
 /**
@@ -158,7 +161,7 @@ export class IngestConsumer {
       span.end();
     }
     for (const { message, span } of parked) {
-      message.giveBack(parkMs);
+      message.giveBack(message.deliveries > park.patientAfter ? park.patientMs : park.ms);
       span.setAttribute(mark.outcome, 'parked');
       span.end();
     }
@@ -191,6 +194,7 @@ function readDelivery(message: Taken): Delivery {
     epoch: headers?.get(eventHeaders.epoch) ?? '',
     sequence: headers?.get(eventHeaders.sequence) ?? '',
     order: message.order,
+    hasWaited: message.deliveries > park.inVainAfter,
     traceparent,
     correlationId: headers?.get(eventHeaders.correlationId) ?? '',
   });

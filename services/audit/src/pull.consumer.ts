@@ -18,6 +18,8 @@ export interface Taken {
   readonly headers: MsgHdrs | undefined;
   /** Its position in the stream. */
   readonly order: number;
+  /** How often it has been delivered, this time included. */
+  readonly deliveries: number;
   /** Never again, please. Not confirmed: a lost acknowledgement means one more delivery. */
   ack(): void;
   /** Again, after so many milliseconds. */
@@ -85,11 +87,11 @@ export class Pull {
   }
 
   #onMessage(message: Msg): void {
-    const order = streamSequence(message.reply);
-    if (order !== undefined) {
+    const place = placeInStream(message.reply);
+    if (place !== undefined) {
       this.#wanted = Math.max(0, this.#wanted - 1);
-      if (this.#isClosed) taken(message, order).giveBack();
-      else this.#queue.push(taken(message, order));
+      if (this.#isClosed) taken(message, place).giveBack();
+      else this.#queue.push(taken(message, place));
       return;
     }
     // A status instead of a message: 100 is a heartbeat, with anything else the request is over. 408 is its normal
@@ -126,12 +128,12 @@ export class Pull {
   }
 }
 
-function taken(message: Msg, order: number): Taken {
+function taken(message: Msg, place: Pick<Taken, 'order' | 'deliveries'>): Taken {
   return {
     subject: message.subject,
     data: message.data,
     headers: message.headers,
-    order,
+    ...place,
     ack: () => message.respond('+ACK'),
     giveBack: (delayMs = 0) =>
       message.respond(delayMs === 0 ? '-NAK' : `-NAK ${JSON.stringify({ delay: nanos(delayMs) })}`),
@@ -139,12 +141,12 @@ function taken(message: Msg, order: number): Taken {
 }
 
 /**
- * The position in the stream, from the address that acknowledges a delivery (NATS ADR-15):
+ * The position in the stream and the number of deliveries, from the address that acknowledges one (NATS ADR-15):
  * `$JS.ACK.<stream>.<consumer>.<delivered>.<position>.…`, with domain and account after `ACK` on newer servers.
  */
-function streamSequence(reply: string | undefined): number | undefined {
+function placeInStream(reply: string | undefined): Pick<Taken, 'order' | 'deliveries'> | undefined {
   const tokens = reply?.split('.') ?? [];
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
-  const position = Number(tokens.length === 9 ? tokens[5] : tokens[7]);
-  return Number.isSafeInteger(position) ? position : undefined;
+  const [deliveries, order] = tokens.slice(tokens.length === 9 ? 4 : 6).map(Number);
+  return Number.isSafeInteger(order) ? { order: Number(order), deliveries: Number(deliveries) } : undefined;
 }

@@ -68,18 +68,24 @@ export const testEpoch = 'epoch-1';
 let order = 0;
 
 /** The event as the stream delivers it, number `sequence` of its source. */
-export function makeMessage(event: AuditEvent, sequence: number, epoch = testEpoch): Message {
+export function makeMessage(event: AuditEvent, sequence: number, epoch = testEpoch, hasWaited = false): Message {
   return rawMessage(eventSubject(event.type), entryBytes(event), {
     source: event.source,
     epoch,
     sequence: String(sequence),
+    hasWaited,
   });
 }
 
 export function rawMessage(
   subject: string,
   data: Uint8Array,
-  { source, epoch, sequence }: { source: string; epoch: string; sequence: string },
+  {
+    source,
+    epoch,
+    sequence,
+    hasWaited = false,
+  }: { source: string; epoch: string; sequence: string; hasWaited?: boolean },
 ): Message {
   order += 1;
   return readMessage({
@@ -89,6 +95,7 @@ export function rawMessage(
     epoch,
     sequence,
     order,
+    hasWaited,
     traceparent: undefined,
     correlationId: undefined,
   });

@@ -380,20 +380,21 @@ describe('a database that is not the one the numbers were made in', () => {
   });
 
   test('set back in place: the log knows more than there is, and a new epoch begins before anything is published', async () => {
-    start({ patienceMs: 100_000 });
+    const rewound: object[] = [];
+    start({ patienceMs: 100_000, onRewound: (_tx, after) => Promise.resolve(void rewound.push(after)) });
     await write(10);
     await published(10);
     await take();
     const before = await state();
     await owner.query(`BEGIN; DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id DESC LIMIT 4);
-      UPDATE relay_state SET last_seq = 6, receipt_seq = LEAST(receipt_seq, 6),
-        last_xid = (SELECT max(xid::text::bigint)::text::xid8 FROM outbox), last_id = (SELECT max(id) FROM outbox); COMMIT`);
+      UPDATE relay_state SET last_seq = 6, receipt_seq = LEAST(receipt_seq, 6), last_xid = (SELECT max(xid::text::bigint)::text::xid8 FROM outbox), last_id = (SELECT max(id) FROM outbox); COMMIT`);
     await eventually(async () => (await state()).epoch !== before.epoch);
     await write(3);
     await eventually(async () => {
       await take();
       return held((await state()).epoch).size === 9;
     });
+    expect(rewound).toEqual([{ epoch: before.epoch, from: 6, to: before.receipt, isAbandoned: true }]);
     expect(takenIds((await state()).epoch)).toEqual(await ids());
   });
 });

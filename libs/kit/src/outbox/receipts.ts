@@ -2,19 +2,13 @@ import type { Database, Queryable, Tx } from '../database.js';
 import type { Logger } from '../log.js';
 import type { Batch, Cursor } from './batch.js';
 import { restartSetBack } from './origin.js';
+import type { Rewound } from './origin.js';
 import { keepReceipt, prune, rewind } from './receipt-state.js';
 import { ReceiptWatch } from './receipt-watch.js';
 import type { Receipt, WatchOptions } from './receipt-watch.js';
 
-/** Numbers after `to`, up to and including `from`, go out again. */
-export interface Rewound {
-  readonly epoch: string;
-  readonly from: number;
-  readonly to: number;
-}
-
 export interface ReceiptOptions extends WatchOptions {
-  /** Records in the same transaction that numbers are published again: what the transport lost stays visible. */
+  /** Called in a transaction, to record that numbers are published again. */
   readonly onRewound?: (tx: Tx, rewound: Rewound) => Promise<void>;
 }
 
@@ -50,7 +44,12 @@ export class ReceiptKeeper {
     if (answer !== undefined) {
       // The log knows numbers that exist neither behind the cursor nor before it: this outbox was set back.
       if (isWhole && BigInt(answer.sequence) > cursor.seq + BigInt(entries.length)) {
-        await restartSetBack(database, this.#source, this.#log);
+        await restartSetBack(database, {
+          database: this.#database,
+          source: this.#source,
+          onRewound: this.#options.onRewound,
+          log: this.#log,
+        });
         return 'read again';
       }
       if (await this.#settle(database, cursor, answer)) return 'read again';

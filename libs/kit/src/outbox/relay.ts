@@ -122,8 +122,8 @@ class RelayLoop {
     if (this.#isStopping) return;
     this.isLeader = true;
     log.info({ source }, 'relay.leading');
-    await settleOrigin(session, source, log);
     const { receipts: options, database } = this.#options;
+    await settleOrigin(session, { database, source, onRewound: options?.onRewound, log });
     const receipts = options === undefined ? undefined : new ReceiptKeeper({ database, source, options, log });
     while (!this.#isStopping) {
       this.#isWoken = false;

@@ -1,8 +1,9 @@
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
+import { z } from 'zod';
 import { entryBytes } from './entry.js';
 import { isDataError } from './log.store.js';
-import type { LogStore, NewEntry } from './log.store.js';
+import type { AbandonedEpoch, LogStore, NewEntry } from './log.store.js';
 import type { Message } from './message.js';
 import { quarantineEvent } from './quarantine-event.js';
 import { eventKey, placeKey, planBatch } from './sequence.js';
@@ -10,6 +11,8 @@ import type { Verdict } from './sequence.js';
 import type { NewPassedNumber } from './source.store.js';
 import { SourceStore } from './source.store.js';
 import { leafHash } from './tree.js';
+
+const abandonment = z.object({ epoch: z.string().max(64), isAbandoned: z.literal(true) });
 
 export interface Appended<M extends Message> {
   readonly recorded: readonly { readonly index: number; readonly verdict: Verdict<M>; readonly entry: NewEntry }[];
@@ -87,6 +90,7 @@ export class AppendCommand {
       await this.#log.insertQuarantined(tx, quarantined, receivedAt);
       await this.#log.moveSources(tx, [...plan.moved.values()], receivedAt);
       await this.#sources.insertPassed(tx, plan.passed.flatMap(passedNumber));
+      await this.#log.insertAbandoned(tx, recorded.flatMap(abandonedEpoch));
       return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize };
     });
   }
@@ -96,12 +100,13 @@ export class AppendCommand {
       place === undefined ? [] : [{ source, epoch: place.epoch }],
     );
     const distinct = [...new Map(places.map((place) => [placeKey(place.source, place.epoch), place])).values()];
-    const lastSequence = await this.#log.lastSequences(tx, distinct);
+    const { lastSequence, abandoned } = await this.#log.places(tx, distinct);
     const ids = messages.flatMap(({ reading }) => ('event' in reading ? [eventKey(reading.event)] : []));
     const leafOf = await this.#log.leavesOf(tx, [...new Set(ids)]);
     // Only what may have been quarantined before: the unfit, and the numbers already taken that are no entry.
     const suspects = messages.filter(({ source, place, reading }) => {
       if (place === undefined || 'rejection' in reading) return true;
+      if (abandoned.has(placeKey(source, place.epoch))) return true;
       const isTaken = place.sequence <= (lastSequence.get(placeKey(source, place.epoch)) ?? 0);
       return isTaken || leafOf.has(eventKey(reading.event));
     });
@@ -109,7 +114,7 @@ export class AppendCommand {
       tx,
       suspects.map((suspect) => suspect.fingerprint()),
     );
-    return { lastSequence, leafOf, quarantined };
+    return { lastSequence, abandoned, leafOf, quarantined };
   }
 
   #entryOf<M extends Message>(verdict: Verdict<M>, index: number, receivedAt: Date): NewEntry {
@@ -125,6 +130,14 @@ export class AppendCommand {
     const bytes = entryBytes(event);
     return { index, receivedAt, event, place: undefined, leafHash: leafHash(bytes), bytes };
   }
+}
+
+/** The epoch that the entry gives up: its source has begun another one and will not fill what is missing there. */
+function abandonedEpoch({ index, verdict }: { index: number; verdict: Verdict<Message> }): AbandonedEpoch[] {
+  if (verdict.kind !== 'append' || !verdict.event.type.endsWith('.source.rewound.v1')) return [];
+  const { source, change } = verdict.event;
+  const after = abandonment.safeParse(change?.after);
+  return after.success ? [{ source, epoch: after.data.epoch, index }] : [];
 }
 
 function passedNumber({

@@ -52,6 +52,25 @@ describe('appending', () => {
     expect(await verifyStoredLog(log.database)).toBe(41);
   });
 
+  test('what waits in a numbering that its source gives up is settled when the log has read that it did', async () => {
+    const append = appendOn(log.database);
+    const [again, lost] = [makeEvent(), makeEvent()];
+    const waiting = () => [again, lost].map((event, i) => makeMessage(event, 3 + i, testEpoch, true));
+    await append.run(messages(1));
+    expect((await append.run(waiting())).parked).toHaveLength(2);
+    const change = { after: { epoch: testEpoch, from: 4, to: 1, isAbandoned: true } };
+    const said = makeEvent('rbac.source.rewound.v1', { change });
+    await append.run([makeMessage(again, 1, 'epoch-2'), makeMessage(said, 2, 'epoch-2')]);
+    const settled = await append.run(waiting());
+    expect(settled.parked).toEqual([]);
+    expect(settled.duplicates).toHaveLength(1);
+    expect(settled.recorded).toMatchObject([{ verdict: { kind: 'quarantine', reason: 'epoch_abandoned' } }]);
+    const rows = await log.database.query<{ raw: Buffer }>('SELECT raw FROM quarantine');
+    expect(rows.map(({ raw }) => raw.toString('utf8'))).toEqual([entryBytes(lost).toString('utf8')]);
+    expect((await append.run(waiting())).duplicates).toHaveLength(2);
+    expect(await verifyStoredLog(log.database)).toBe(4);
+  });
+
   test('two sequencers with the same messages at the same time make one log', async () => {
     const other = await openTestDatabase(log.server.url);
     const [one, two] = [appendOn(log.database), appendOn(other)];

@@ -17,6 +17,7 @@ export type Rejection =
   | 'no_sequence'
   | 'equivocation'
   | 'id_reused'
+  | 'epoch_abandoned'
   | 'unstorable';
 
 /** A message as it came from the stream, with the headers that place it in its source's sequence. */

@@ -29,6 +29,12 @@ export interface NewEntry {
   readonly bytes: Buffer;
 }
 
+export interface AbandonedEpoch {
+  readonly source: string;
+  readonly epoch: string;
+  readonly index: number;
+}
+
 export interface NewNode {
   readonly level: number;
   readonly index: number;
@@ -77,17 +83,35 @@ export class LogStore {
     return { treeSize: Number(row.tree_size), root: row.root, frontier: row.frontier };
   }
 
-  /** Watermarks of these places, by place key. Gateways come and go: a source has any number of epochs. */
-  async lastSequences(
+  /**
+   * Watermarks of these places, and which of them their source has given up, by place key. Gateways come and go: a source
+   * has any number of epochs.
+   */
+  async places(
     tx: Tx,
     places: readonly { readonly source: string; readonly epoch: string }[],
-  ): Promise<Map<string, number>> {
-    const rows = await tx.query<{ source: string; epoch: string; last_seq: string }>(
-      `SELECT source, epoch, last_seq FROM source_state
-        WHERE (source, epoch) IN (SELECT * FROM unnest($1::text[], $2::text[]))`,
+  ): Promise<{ lastSequence: Map<string, number>; abandoned: Set<string> }> {
+    const rows = await tx.query<{ source: string; epoch: string; last_seq: string | null; is_abandoned: boolean }>(
+      `SELECT p.source, p.epoch, s.last_seq, a.source IS NOT NULL AS is_abandoned
+         FROM unnest($1::text[], $2::text[]) AS p (source, epoch)
+         LEFT JOIN source_state s ON (s.source, s.epoch) = (p.source, p.epoch)
+         LEFT JOIN abandoned_epoch a ON (a.source, a.epoch) = (p.source, p.epoch)`,
       [places.map(({ source }) => source), places.map(({ epoch }) => epoch)],
     );
-    return new Map(rows.map((row) => [placeKey(row.source, row.epoch), Number(row.last_seq)]));
+    return {
+      lastSequence: new Map(rows.map((row) => [placeKey(row.source, row.epoch), Number(row.last_seq ?? 0)])),
+      abandoned: new Set(rows.flatMap((row) => (row.is_abandoned ? [placeKey(row.source, row.epoch)] : []))),
+    };
+  }
+
+  /** Epochs that their sources say they have given up, each with the entry that says so. */
+  async insertAbandoned(tx: Tx, epochs: readonly AbandonedEpoch[]): Promise<void> {
+    if (epochs.length === 0) return;
+    await tx.query(
+      `INSERT INTO abandoned_epoch (source, epoch, log_index) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+       ON CONFLICT (source, epoch) DO NOTHING`,
+      [epochs.map(({ source }) => source), epochs.map(({ epoch }) => epoch), epochs.map(({ index }) => index)],
+    );
   }
 
   /** Leaf hashes of those of the event ids that are in the log. */

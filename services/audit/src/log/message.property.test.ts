@@ -20,6 +20,7 @@ const arrival = fc.record({
   epoch: fc.oneof(noise, fc.constant('e1')),
   sequence: fc.oneof(noise, fc.nat().map(String), fc.constantFrom('0', '01', '-1', '1e3', '9007199254740993')),
   order: fc.nat(),
+  hasWaited: fc.boolean(),
   traceparent: fc.option(noise, { nil: undefined }),
   correlationId: fc.option(noise, { nil: undefined }),
 });

@@ -15,6 +15,7 @@ export interface Message extends Candidate {
 export interface StreamMessage extends Arrival {
   /** Position in the stream. */
   readonly order: number;
+  readonly hasWaited: boolean;
   readonly traceparent: string | undefined;
   readonly correlationId: string | undefined;
 }
@@ -35,6 +36,7 @@ export function readMessage(arrival: StreamMessage): Message {
   const reading: Reading = isOwn ? readEvent(arrival) : { rejection: 'wrong_source' };
   return {
     order: arrival.order,
+    hasWaited: arrival.hasWaited,
     source,
     place: isOwn && hasPlace ? { epoch: arrival.epoch, sequence } : undefined,
     reading,

@@ -6,11 +6,17 @@ import type { Message } from './message.js';
 import { eventKey, placeKey, planBatch } from './sequence.js';
 import type { KnownState } from './sequence.js';
 
-const nothing: KnownState = { lastSequence: new Map(), leafOf: new Map(), quarantined: new Set() };
+const nothing: KnownState = {
+  lastSequence: new Map(),
+  abandoned: new Set(),
+  leafOf: new Map(),
+  quarantined: new Set(),
+};
 
 /** What the log would hold after these batches: the state as the store would read it back. */
 class MemoryLog {
   readonly lastSequence = new Map<string, number>();
+  readonly abandoned = new Set<string>();
   readonly leafOf = new Map<string, Buffer>();
   readonly quarantined = new Set<string>();
   readonly ids: string[] = [];
@@ -78,6 +84,20 @@ describe('the plan of a batch', () => {
     const plan = planBatch([third, other], nothing);
     expect(plan.parked).toEqual([third]);
     expect(plan.entries).toMatchObject([{ kind: 'append', candidate: { source: 'identity' } }]);
+  });
+
+  test('behind a hole that its source has given up nothing waits for ever, and nothing is lost', () => {
+    const [known, lost, fresh] = [makeEvent(), makeEvent(), makeEvent()];
+    const of = (event: typeof known, sequence: number, hasWaited = true) =>
+      makeMessage(event, sequence, testEpoch, hasWaited);
+    const held = { ...nothing, leafOf: new Map([[known.id, of(known, 3).leafHash]]) };
+    const batch = [of(known, 3), of(lost, 4), of(fresh, 5, false)];
+    // The control: as long as its source may fill the hole, everything waits.
+    expect(planBatch(batch, held).parked).toEqual(batch);
+    const plan = planBatch(batch, { ...held, abandoned: new Set([placeKey('rbac', testEpoch)]) });
+    expect(plan).toMatchObject({ duplicates: [batch[0]], parked: [batch[2]] });
+    expect(plan.entries).toMatchObject([{ kind: 'quarantine', candidate: batch[1], reason: 'epoch_abandoned' }]);
+    expect(plan.moved.size).toBe(0);
   });
 
   test('two different events with one number: the first stands, the second is kept as equivocation', () => {

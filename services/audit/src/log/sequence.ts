@@ -9,6 +9,8 @@ export interface Candidate {
   readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
   readonly reading: { readonly event: AuditEvent } | { readonly rejection: Rejection };
   readonly leafHash: Buffer;
+  /** It has come so often that what was on its way before it has come, too. */
+  readonly hasWaited: boolean;
   /** Computed when asked: only what is rejected or comes again needs it. */
   fingerprint(): Buffer;
 }
@@ -19,6 +21,8 @@ export interface KnownState {
   readonly lastSequence: ReadonlyMap<string, number>;
   /** Leaf hash by {@link eventKey}. */
   readonly leafOf: ReadonlyMap<string, Buffer>;
+  /** Epochs that their source has given up, by {@link placeKey}: what is missing in them never comes. */
+  readonly abandoned: ReadonlySet<string>;
   /** Fingerprints in quarantine, as hex. */
   readonly quarantined: ReadonlySet<string>;
 }
@@ -109,6 +113,16 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
     else quarantine(candidate, 'equivocation');
   };
 
+  const isAbandoned = ({ source, place, hasWaited }: C): boolean =>
+    hasWaited && place !== undefined && known.abandoned.has(placeKey(source, place.epoch));
+
+  const abandon = (candidate: C): void => {
+    const { reading } = candidate;
+    const held = 'event' in reading ? leafOf.get(eventKey(reading.event)) : undefined;
+    if (held?.equals(candidate.leafHash) === true) duplicates.push(candidate);
+    else quarantine(candidate, 'epoch_abandoned');
+  };
+
   for (const candidate of [...candidates].sort((a, b) => a.order - b.order)) {
     const { place, source, reading } = candidate;
     if (place === undefined) {
@@ -133,6 +147,9 @@ export function planBatch<C extends Candidate>(candidates: readonly C[], known: 
       again.forEach(retake);
     }
   }
-  const parked = [...waiting.values()].flatMap((queue) => [...queue.values()].flat());
+  const behindGaps = [...waiting.values()].flatMap((queue) => [...queue.values()].flat());
+  const parked = behindGaps.filter((candidate) => !isAbandoned(candidate));
+  // The source has sent again what it still had, under other numbers; the rest is kept, and not waited for.
+  behindGaps.filter(isAbandoned).forEach(abandon);
   return { entries, duplicates, parked, moved, passed };
 }

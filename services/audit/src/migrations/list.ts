@@ -3,6 +3,7 @@ import { OutboxReceipts1764500000003 } from './0002-outbox-receipts.js';
 import { SourceRecords1764500000004 } from './0003-source-records.js';
 import { Retirement1765000000005 } from './0004-retirement.js';
 import { LeafRuns1766000000006 } from './0005-leaf-runs.js';
+import { AbandonedEpochs1766000000007 } from './0006-abandoned-epochs.js';
 
 /** In the order in which they are applied. */
 export const auditMigrations = [
@@ -11,4 +12,5 @@ export const auditMigrations = [
   SourceRecords1764500000004,
   Retirement1765000000005,
   LeafRuns1766000000006,
+  AbandonedEpochs1766000000007,
 ];
