@@ -184,7 +184,7 @@ describe('identity is killed in the middle of a refresh', () => {
     'before the commit: nothing has happened, and the retry %s is the one rotation',
     async (_how, key) => {
       const { sessionId, refreshToken } = await signIn();
-      const lost = await holding(sessionId, async () => {
+      const lost = await holding('session', sessionId, async () => {
         const asked = refresh(refreshToken, key);
         await eventually(() => waitingOn('Lock'), { deadlineMs: 10_000, intervalMs: 10 });
         await killBoth();
@@ -230,11 +230,44 @@ describe('identity is killed in the middle of a refresh', () => {
   );
 });
 
-/** While `work` runs, nobody else can change the row of the session: a rotation stands still inside its transaction. */
-async function holding<T>(sessionId: string, work: () => Promise<T>): Promise<T> {
+describe('identity is killed between the comparison of a password and its answer', () => {
+  test('five sign-ins that never ended lock nobody out: a short wait, and the account signs in again', async () => {
+    const { id, email } = await newUser();
+    const signingIn = () => call('POST', '/api/auth/login', { body: { email, password } });
+    const charged = `SELECT lane FROM identity.login_lane WHERE kind = 'stranger' AND cardinality(charges) = 5`;
+    const { lost, lane } = await holding('account', id, async () => {
+      const asked = Array.from({ length: 5 }, signingIn);
+      const { rows } = await eventually(
+        async () => {
+          const found = await owner.query<{ lane: Buffer }>(charged);
+          return found.rowCount === 1 && found;
+        },
+        { deadlineMs: 10_000, intervalMs: 5 },
+      );
+      await killBoth();
+      return { lost: await Promise.all(asked), lane: rows[0]?.lane };
+    });
+    for (const { status } of lost) expect(status).toBe(503);
+    await eventually(
+      async () => {
+        const answer = await signingIn();
+        expect([200, 429, 503]).toContain(answer.status);
+        if (answer.status === 429)
+          expect([answer.body['code'], answer.headers.get('retry-after')]).toEqual(['rate_limited', '1']);
+        return answer.status === 200;
+      },
+      { deadlineMs: 60_000, intervalMs: 200 },
+    );
+    const sql = 'SELECT failures, lock_count FROM identity.login_lane WHERE lane = $1';
+    expect((await owner.query(sql, [lane])).rows).toEqual([{ failures: 0, lock_count: 0 }]);
+  }, 120_000);
+});
+
+/** While `work` runs, nobody else can change the row: whoever needs it stands still inside its transaction. */
+async function holding<T>(table: 'session' | 'account', id: string, work: () => Promise<T>): Promise<T> {
   await owner.query('BEGIN');
   try {
-    await owner.query('SELECT FROM identity.session WHERE id = $1 FOR UPDATE', [sessionId]);
+    await owner.query(`SELECT FROM identity.${table} WHERE id = $1 FOR UPDATE`, [id]);
     return await work();
   } finally {
     await owner.query('ROLLBACK');

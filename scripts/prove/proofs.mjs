@@ -22,7 +22,7 @@ export const proofs = [
     args: [
       'scripts/prove/suites.mjs',
       'identity',
-      'session/session.int|account/lockout.int',
+      'session/session.int|account/lockout.*int',
       'IDENTITY_PROVE_ROUNDS=50',
     ],
     limitSeconds: 180,

@@ -84,7 +84,7 @@ export const identityRpc = {
   'identity.session.login.v1': {
     request: z.strictObject({ email: Email, password: Password, deviceToken: z.string().max(512).optional() }),
     response: TokenResponse.extend({ deviceToken: z.string().optional() }),
-    errors: ['invalid_credentials', 'login_locked'],
+    errors: ['invalid_credentials', 'login_locked', 'rate_limited'],
     timeoutMs: 1400,
   },
   'identity.session.refresh.v1': {
@@ -115,7 +115,7 @@ export const identityRpc = {
   'identity.password.change.v1': {
     request: z.strictObject({ accountId: Id, currentPassword: Password, newPassword: Password }),
     response: none,
-    errors: ['invalid_credentials', 'login_locked', 'password_rejected', 'not_found'],
+    errors: ['invalid_credentials', 'login_locked', 'rate_limited', 'password_rejected', 'not_found'],
     timeoutMs: revokingMs,
   },
   /**

@@ -9,6 +9,7 @@ import type { Logger } from '@prime-nest/kit/log';
 import { createOutbox, type Outbox } from '@prime-nest/kit/outbox/outbox';
 import type { Secret } from '@prime-nest/kit/secret';
 import { AccountRpc } from './account/account.rpc.js';
+import { AdmitAttempt } from './account/admit-attempt.command.js';
 import { ChangePassword } from './account/change-password.command.js';
 import { loadCommonPasswords } from './account/common-passwords.store.js';
 import { CreateAccount } from './account/create-account.command.js';
@@ -111,10 +112,11 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
     accessTtlSeconds,
   });
 
+  const clocks = surroundings.clocks ?? systemClocks;
   const feed = new RevocationFeed({ database, connection, log, heartbeatMs });
   const force = new RevocationForce({
     database,
-    clocks: surroundings.clocks ?? systemClocks,
+    clocks,
     log,
     announce: (batch) => {
       feed.announce(batch);
@@ -122,12 +124,14 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
   });
   const ending = new EndSessions({ database, outbox, clock, force, accessTtlSeconds });
   const decoyHash = await hasher.hash(randomBytes(32).toString('base64'));
+  const policy = lockoutPolicy(config);
   const credentials = new CredentialCheck({
     database,
+    admission: new AdmitAttempt({ database, policy, clock, clocks }),
     hasher,
     outbox,
     clock,
-    policy: lockoutPolicy(config),
+    policy,
     laneKey,
     decoyHash,
   });

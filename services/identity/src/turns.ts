@@ -3,12 +3,19 @@
  * database's. It keeps a crowd that wants the same row waiting here, in memory, instead of each of them holding a
  * connection that everybody else needs.
  */
-export class Turns {
-  readonly #last = new Map<string, Promise<unknown>>();
+export class Turns<T> {
+  readonly #last = new Map<string, Promise<T>>();
 
-  async take<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /** `work` is given what came out for the one before it in the line, if there was one and it did not fail. */
+  async take(key: string, work: (before?: T) => Promise<T>): Promise<T> {
     const before = this.#last.get(key);
-    const mine = before === undefined ? work() : before.then(work, work);
+    const mine =
+      before === undefined
+        ? work()
+        : before.then(
+            (outcome) => work(outcome),
+            () => work(),
+          );
     this.#last.set(key, mine);
     try {
       return await mine;

@@ -7,7 +7,6 @@ import type { EndSessions } from '../session/end-sessions.command.js';
 import { findAccount, replacePassword } from './account.store.js';
 import type { CredentialCheck, Failure } from './credential-check.command.js';
 import { identifierOf, reauthLane } from './lockout.js';
-import { clearCharges } from './lockout.store.js';
 import type { PasswordHasher } from './password-hasher.worker.js';
 import { assertPasswordAllowed, normalizePassword } from './password-rules.js';
 
@@ -31,7 +30,7 @@ export interface ChangePasswordRequest {
 /**
  * Replaces the password of somebody who knows the current one, and ends every session of the account, the caller's
  * too. Guessing the current password is counted like a sign-in, in a lane of its own. Throws `invalid_credentials`,
- * `login_locked`, `password_rejected`, `not_found`.
+ * `login_locked`, `rate_limited`, `password_rejected`, `not_found`.
  */
 export class ChangePassword {
   readonly #parts: ChangePasswordParts;
@@ -42,6 +41,7 @@ export class ChangePassword {
 
   async run({ accountId, currentPassword, newPassword }: ChangePasswordRequest, context: CallContext): Promise<void> {
     const { database, credentials, hasher, ending, outbox, clock, laneKey, commonPasswords } = this.#parts;
+    const askedAt = clock();
     const account = await findAccount(database, accountId);
     if (account === undefined || !account.isActive) throw new AppError('not_found');
     const { email } = account;
@@ -57,15 +57,16 @@ export class ChangePassword {
       lanes: [reauthLane(laneKey, email)],
       password: currentPassword,
       hash: account.passwordHash,
+      askedAt,
       context,
     };
-    const { isMatch, charges } = await credentials.verify(attempt);
+    const verdict = await credentials.verify(attempt);
     const failed = async (reasonCode: Failure['reasonCode']): Promise<never> => {
       const identifier = identifierOf(laneKey, email).toString('hex');
-      await credentials.recordFailure(charges, { accountId, identifier, reasonCode, context });
+      await credentials.settleFailure(verdict, { accountId, identifier, reasonCode, context });
       throw new AppError('invalid_credentials');
     };
-    if (!isMatch) return failed('wrong_password');
+    if (!verdict.isMatch) return failed('wrong_password');
 
     const passwordHash = await hasher.hash(newPassword);
     const isChanged = await ending.inForceAfter(async (tx) => {
@@ -77,7 +78,7 @@ export class ChangePassword {
         now,
       });
       if (epoch === undefined) return false;
-      await clearCharges(tx, charges);
+      await credentials.settleMatch(tx, verdict);
       const change = { before: { epoch: account.credentialEpoch }, after: { epoch } };
       await outbox.append(tx, { type: 'identity.password.changed.v1', resourceId: accountId, change }, context);
       await ending.endEpoch(tx, { accountId, epoch, reason: 'password_changed' });

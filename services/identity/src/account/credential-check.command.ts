@@ -4,13 +4,14 @@ import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { lockouts } from '../telemetry.js';
-import { Turns } from '../turns.js';
+import type { AdmitAttempt } from './admit-attempt.command.js';
 import { sourceLane, secondsUntil, type Lane, type LockoutPolicy } from './lockout.js';
-import { chargeLanes, refundCharges, type Charge } from './lockout.store.js';
+import { failCharge, passCharge, releaseCharge, type Charge, type FailedLane } from './lockout.store.js';
 import type { PasswordHasher } from './password-hasher.worker.js';
 
 export interface CredentialCheckParts {
   readonly database: Database;
+  readonly admission: AdmitAttempt;
   readonly hasher: PasswordHasher;
   readonly outbox: Outbox;
   readonly clock: Clock;
@@ -27,75 +28,100 @@ export interface Attempt {
   readonly password: string;
   /** Undefined when there is no such account. */
   readonly hash: string | undefined;
+  /** When it was asked for: a success forgives what had failed by then. */
+  readonly askedAt: Date;
   readonly context: CallContext;
 }
 
+/** A compared password. Nobody may be told how it ended before {@link CredentialCheck} has settled it. */
 export interface Verdict {
   readonly isMatch: boolean;
-  /** To be cleared by the transaction that acts on a match. */
-  readonly charges: readonly Charge[];
+  readonly charge: Charge;
+  readonly askedAt: Date;
 }
 
-/** The one way to try a password: counted first, then hashed, and recorded when it fails. */
+/** The one way to try a password: charged first, then hashed, then settled as a failure or a success. */
 export class CredentialCheck {
   readonly #parts: CredentialCheckParts;
-  readonly #turns = new Turns();
 
   constructor(parts: CredentialCheckParts) {
     this.#parts = parts;
   }
 
   /**
-   * Compares a password with a hash, at the cost of one attempt. Throws `login_locked` without comparing when no lane
-   * admits it, and `overloaded`, uncounted, when there is no thread for it.
+   * Compares a password with a hash, at the cost of one attempt. Throws without comparing: `login_locked` when the
+   * attempts are used up, `rate_limited` when those that are left are all being compared and go on being so, and
+   * `overloaded`, uncharged, when there is no thread for it.
    */
-  async verify({ lanes, password, hash, context }: Attempt): Promise<Verdict> {
-    const { hasher, decoyHash, database } = this.#parts;
+  async verify({ lanes, password, hash, askedAt, context }: Attempt): Promise<Verdict> {
+    const { hasher, decoyHash } = this.#parts;
     hasher.assertCapacity();
-    const charges = await this.#charge(lanes, context.ip);
+    const charge = await this.#charge(lanes, context.ip);
     try {
       const isEqual = await hasher.verify(password, hash ?? decoyHash);
-      return { isMatch: isEqual && hash !== undefined, charges };
+      return { isMatch: isEqual && hash !== undefined, charge, askedAt };
     } catch (error) {
-      // No hash was run, so nothing was tried. A crash here leaves one attempt counted too many.
-      await refundCharges(database, charges);
+      // No hash was run, so nothing was tried. A crash here leaves a charge that grows too old.
+      await releaseCharge(this.#parts.database, charge);
+      this.#parts.admission.noteSettled(charge.lane);
       throw error;
     }
   }
 
-  async #charge(lanes: readonly Lane[], ip: string | undefined): Promise<readonly Charge[]> {
-    const { database, policy, laneKey, clock } = this.#parts;
+  async #charge(lanes: readonly Lane[], ip: string | undefined): Promise<Charge> {
+    const { admission, laneKey, clock } = this.#parts;
     const now = clock();
     let until = now;
     for (const lane of lanes) {
       // A known device is not held up by what its network does.
       const source = ip === undefined || lane.kind !== 'stranger' ? undefined : sourceLane(laneKey, ip);
-      const charge = () => chargeLanes(database, { lane, source, policy, now });
-      const admission = await this.#turns.take(lane.key.toString('hex'), charge);
-      if (admission.isAdmitted) return admission.charges;
-      if (admission.lockedUntil > until) until = admission.lockedUntil;
+      const answer = await admission.run(lane, source);
+      if (answer.kind === 'admitted') return answer.charge;
+      if (answer.kind === 'busy') throw new AppError('rate_limited', { details: { retryAfterSeconds: 1 } });
+      if (answer.until > until) until = answer.until;
     }
     throw new AppError('login_locked', { details: { retryAfterSeconds: secondsUntil(until, now) } });
   }
 
-  /** Records a failed attempt, and the lock if it was the one that locked. */
-  async recordFailure(charges: readonly Charge[], failure: Failure): Promise<void> {
-    await this.#parts.database.transaction((tx) => this.#recordFailure(tx, charges, failure));
-    for (const { lane, lockedUntil } of charges) if (lockedUntil !== null) lockouts.inc({ lane: lane.kind });
+  /**
+   * Settles a match, in the transaction that acts on it. Throws `unavailable`, and so undoes the transaction, when it
+   * took so long that the charge has been given up: a guess without a charge is worth nothing.
+   */
+  async settleMatch(tx: Tx, { charge, askedAt }: Verdict): Promise<void> {
+    if (!(await passCharge(tx, charge, askedAt))) throw givenUp();
+    tx.afterCommit(() => {
+      this.#parts.admission.noteSettled(charge.lane);
+    });
   }
 
-  async #recordFailure(
+  /**
+   * Settles a failure and records it, with the lock if it was the one that locked. Throws `unavailable` like
+   * {@link settleMatch}, so that a failure and a match without a charge look the same.
+   */
+  async settleFailure({ charge }: Verdict, failure: Failure): Promise<void> {
+    const { database, admission, policy, clock } = this.#parts;
+    const lanes = await database.transaction(async (tx) => {
+      const failed = await failCharge(tx, charge, policy, clock());
+      if (failed === undefined) throw givenUp();
+      await this.#record(tx, failed, failure);
+      return failed;
+    });
+    admission.noteSettled(charge.lane);
+    for (const { kind, lockedUntil } of lanes) if (lockedUntil !== null) lockouts.inc({ lane: kind });
+  }
+
+  async #record(
     tx: Tx,
-    charges: readonly Charge[],
+    lanes: readonly FailedLane[],
     { accountId, identifier, reasonCode, context }: Failure,
   ): Promise<void> {
     const { outbox } = this.#parts;
     const resource = accountId === undefined ? {} : { resourceId: accountId };
     const attempt = { ...resource, outcome: 'denied', reasonCode, change: { after: { identifier } } } as const;
     await outbox.append(tx, { type: 'identity.login.failed.v1', ...attempt }, context);
-    for (const { lane, failures, lockedUntil } of charges) {
+    for (const { kind, failures, lockedUntil } of lanes) {
       if (lockedUntil === null) continue;
-      const after = { identifier, lane: lane.kind, failures, lockedUntil: lockedUntil.toISOString() };
+      const after = { identifier, lane: kind, failures, lockedUntil: lockedUntil.toISOString() };
       await outbox.append(
         tx,
         {
@@ -109,6 +135,10 @@ export class CredentialCheck {
       );
     }
   }
+}
+
+function givenUp(): AppError {
+  return new AppError('unavailable', { internal: { reason: 'the attempt outlived its charge' } });
 }
 
 export interface Failure {

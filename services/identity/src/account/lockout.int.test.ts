@@ -34,7 +34,8 @@ describe('lockout', () => {
     const policy = { attemptsMax: 5, lockSeconds: 900, sourceAttemptsMax: 200 };
     const charge = () => chargeLanes(identity.database, { lane, source: undefined, policy, now: clock() });
     const admissions = await Promise.all(Array.from({ length: 100 }, charge));
-    expect(admissions.filter(({ isAdmitted }) => isAdmitted)).toHaveLength(5);
+    expect(admissions.filter(({ kind }) => kind === 'admitted')).toHaveLength(5);
+    expect(admissions.filter(({ kind }) => kind === 'busy')).toHaveLength(95);
   });
 
   test('of 1,000 wrong passwords at once five are hashed, and the right one among them has no better chance', async () => {

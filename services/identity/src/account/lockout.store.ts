@@ -1,114 +1,217 @@
 import type { Database, Prepared, Queryable, Tx } from '@prime-nest/kit/database';
-import { escalation, type Lane, type LaneKind, type LockoutPolicy } from './lockout.js';
+import { firstIdAt, newIdAt } from '@prime-nest/kit/ids';
+import {
+  chargeSeconds,
+  escalation,
+  type Lane,
+  type LaneKind,
+  type LaneState,
+  type LockoutPolicy,
+  standingOf,
+  type Standing,
+} from './lockout.js';
 
-/** What an attempt may do: run one hash, or nothing until `lockedUntil`. */
-export type Admission =
-  | { readonly isAdmitted: true; readonly charges: readonly Charge[] }
-  | { readonly isAdmitted: false; readonly lockedUntil: Date };
-
-/** One failure counted in advance. `lockedUntil` is set when this very charge locked the lane. */
+/** The right to compare one password and to answer what came out. To be settled: nothing is answered before. */
 export interface Charge {
+  /** Time-ordered, so that an old one is known by its id alone. */
+  readonly id: string;
   readonly lane: Lane;
-  readonly failures: number;
-  readonly lockedUntil: Date | null;
+  readonly source: Lane | undefined;
 }
 
-interface ChargeRow {
+/** `isOwn`: so it is for everybody in this lane, not for those alone who share the source. */
+export type Admission =
+  | { readonly kind: 'admitted'; readonly charge: Charge }
+  | { readonly kind: 'busy'; readonly isOwn: boolean }
+  | { readonly kind: 'locked'; readonly isOwn: boolean; readonly until: Date };
+
+/** What a failure made of one of its lanes. `lockedUntil` is set when this very failure locked it. */
+export interface FailedLane {
   readonly kind: LaneKind;
   readonly failures: number;
   readonly lockedUntil: Date | null;
 }
 
+export interface ChargeRequest {
+  readonly lane: Lane;
+  readonly source: Lane | undefined;
+  readonly policy: LockoutPolicy;
+  readonly now: Date;
+}
+
+/** The lock is over, or the failures are too old to be added to. In every statement `$1` is now, `$2` the window. */
+const isOver = `(l.window_started_at <= $1::timestamptz - make_interval(secs => $2::float8) OR COALESCE(l.locked_until <= $1, false))`;
+const failures = `CASE WHEN ${isOver} THEN 0 ELSE l.failures END`;
+/** `$3` is the first id that is not too old. */
+const charges = `ARRAY(SELECT id FROM unnest(l.charges) AS id WHERE id >= $3::uuid)`;
+
+const charging = (values: string, attemptsMax: string) => `
+  INSERT INTO login_lane AS l (lane, kind, identifier, failures, charges, window_started_at) ${values}
+  ON CONFLICT (lane) DO UPDATE SET
+    failures = ${failures},
+    charges = ${charges} || $4::uuid,
+    window_started_at = CASE WHEN ${isOver} THEN $1 ELSE l.window_started_at END,
+    locked_until = NULL
+  WHERE (l.locked_until IS NULL OR l.locked_until <= $1)
+    AND ${failures} + cardinality(${charges}) < ${attemptsMax}
+  RETURNING kind`;
+
+const chargeSql: Prepared = {
+  name: 'lockout.charge',
+  text: `WITH own AS (${charging(
+    `SELECT $5::bytea, $6::text, $7::bytea, 0, ARRAY[$4::uuid], $1::timestamptz
+     WHERE NOT EXISTS (SELECT FROM login_lane s WHERE s.lane = $9::bytea AND s.locked_until > $1)`,
+    '$8::int',
+  )}), source AS (${charging(
+    `SELECT $9::bytea, 'source', NULL::bytea, 0, ARRAY[$4::uuid], $1::timestamptz FROM own WHERE $9::bytea IS NOT NULL`,
+    '$10::int',
+  )})
+  SELECT kind FROM own UNION ALL SELECT kind FROM source`,
+};
+
 /**
- * Counts a failure before it is known to be one, in one statement: of any number of attempts at once, exactly as many
- * as the policy allows are admitted, and an attempt against a locked lane changes nothing. `source`, when given, must
- * not be locked either, and is charged only if `lane` admitted the attempt.
+ * Takes one of the attempts that are left in a lane, in one statement: failures and charges together never exceed what
+ * the policy allows, however many ask at once, and asking for what is not there changes nothing. `source`, when given,
+ * must have an attempt left, too.
  */
-export async function chargeLanes(
-  db: Database,
-  { lane, source, policy, now }: { lane: Lane; source: Lane | undefined; policy: LockoutPolicy; now: Date },
-): Promise<Admission> {
-  const rows = await db.query<ChargeRow>({ name: 'lockout.charge', text: chargeSql }, [
+export async function chargeLanes(db: Database, request: ChargeRequest): Promise<Admission> {
+  const { lane, source, policy, now } = request;
+  const charge: Charge = { id: newIdAt(now), lane, source };
+  const charged = await db.query<{ kind: LaneKind }>(chargeSql, [
+    now,
+    policy.lockSeconds,
+    firstIdAt(new Date(now.getTime() - chargeSeconds * 1000)),
+    charge.id,
     lane.key,
     lane.kind,
     lane.identifier,
-    source?.key ?? null,
-    now,
-    policy.lockSeconds,
     policy.attemptsMax,
+    source?.key ?? null,
     policy.sourceAttemptsMax,
-    escalation.capSeconds,
-    escalation.decaySeconds,
   ]);
-  const own = rows.find((row) => row.kind === lane.kind);
-  const shared = rows.find((row) => row.kind === 'source');
-  if (own !== undefined && (source === undefined || shared !== undefined)) {
-    const charges = [
-      { ...own, lane },
-      ...(source === undefined || shared === undefined ? [] : [{ ...shared, lane: source }]),
-    ];
-    return { isAdmitted: true, charges };
-  }
-  return {
-    isAdmitted: false,
-    lockedUntil: (await lockedUntil(db, [lane, source], now)) ?? new Date(now.getTime() + 1000),
-  };
+  const isOwn = charged.some(({ kind }) => kind === lane.kind);
+  if (isOwn && (source === undefined || charged.length === 2)) return { kind: 'admitted', charge };
+  // The source filled up between the look at it and the charge. A crash here leaves a charge that grows too old.
+  if (isOwn) await releaseCharge(db, charge);
+  return refusalOf(db, request);
 }
 
-const upsert = (values: string, attemptsMax: string, canEscalate: boolean) => {
-  const isFresh = `(l.window_started_at <= $5 - make_interval(secs => $6) OR COALESCE(l.locked_until <= $5, false))`;
-  const failures = `CASE WHEN ${isFresh} THEN 1 ELSE l.failures + 1 END`;
-  // Each lock within a day of the last doubles the next; each day without one takes a doubling back.
-  const earlier = `GREATEST(0, l.lock_count - COALESCE(floor(extract(epoch FROM $5 - l.locked_at) / $10)::int, 0))`;
-  const doubled = `LEAST($6 * power(2, LEAST(${earlier}, 16)), GREATEST($6, $9))`;
-  // Only strangers wait longer each time; who is known, or shares an address, does not pay for them.
-  const length = canEscalate ? `CASE WHEN l.kind = 'stranger' THEN ${doubled} ELSE $6 END` : '$6';
-  return `INSERT INTO login_lane AS l (lane, kind, identifier, failures, window_started_at, locked_until, lock_count, locked_at)
-    ${values}
-    ON CONFLICT (lane) DO UPDATE SET
-      failures = ${failures},
-      window_started_at = CASE WHEN ${isFresh} THEN $5 ELSE l.window_started_at END,
-      locked_until = CASE WHEN ${failures} >= ${attemptsMax} THEN $5 + make_interval(secs => ${length}) END,
-      lock_count = CASE WHEN ${failures} >= ${attemptsMax} THEN ${earlier} + 1 ELSE l.lock_count END,
-      locked_at = CASE WHEN ${failures} >= ${attemptsMax} THEN $5 ELSE l.locked_at END
-    WHERE l.locked_until IS NULL OR l.locked_until <= $5
-    RETURNING kind, failures, locked_until AS "lockedUntil"`;
+/** Why there was no attempt left. By now there may be: then it is `busy`, which is to be tried again. */
+async function refusalOf(db: Database, { lane, source, policy, now }: ChargeRequest): Promise<Admission> {
+  const states = await laneStates(db, { lane, source, policy, now });
+  const own = standingIn(states, lane, policy.attemptsMax, now);
+  const shared = standingIn(states, source, policy.sourceAttemptsMax, now);
+  if (own.kind === 'locked') return { ...own, isOwn: true };
+  if (shared.kind === 'locked') return { ...shared, isOwn: false };
+  return { kind: 'busy', isOwn: own.kind === 'busy' };
+}
+
+function standingIn(
+  states: ReadonlyMap<LaneKind, LaneState>,
+  lane: Lane | undefined,
+  attemptsMax: number,
+  now: Date,
+): Standing {
+  const state = lane === undefined ? undefined : states.get(lane.kind);
+  return state === undefined ? { kind: 'open' } : standingOf(state, attemptsMax, now);
+}
+
+const statesSql: Prepared = {
+  name: 'lockout.states',
+  text: `SELECT kind, ${failures} AS failures, cardinality(${charges}) AS charges, locked_until AS "lockedUntil",
+     window_started_at + make_interval(secs => $2) AS "windowEndsAt"
+   FROM login_lane l WHERE lane = ANY($4::bytea[])`,
 };
 
-const first = (attemptsMax: string) => `1, $5,
-  CASE WHEN ${attemptsMax} <= 1 THEN $5 + make_interval(secs => $6) END,
-  CASE WHEN ${attemptsMax} <= 1 THEN 1 ELSE 0 END,
-  CASE WHEN ${attemptsMax} <= 1 THEN $5 END`;
+async function laneStates(
+  db: Database,
+  { lane, source, policy, now }: ChargeRequest,
+): Promise<Map<LaneKind, LaneState>> {
+  const oldest = firstIdAt(new Date(now.getTime() - chargeSeconds * 1000));
+  const keys = source === undefined ? [lane.key] : [lane.key, source.key];
+  const rows = await db.query<LaneState & { kind: LaneKind }>(statesSql, [now, policy.lockSeconds, oldest, keys]);
+  return new Map(rows.map((row) => [row.kind, row]));
+}
 
-const chargeSql = `
-WITH input AS (
-  SELECT $1::bytea AS lane, $2::text AS kind, $3::bytea AS identifier, $4::bytea AS source, $5::timestamptz AS now,
-    $6::double precision AS lock, $7::int AS attempts, $8::int AS source_attempts, $9::double precision AS cap,
-    $10::double precision AS decay
-), own AS (
-  ${upsert(
-    `SELECT lane, kind, identifier, ${first('$7')} FROM input
-     WHERE NOT EXISTS (SELECT FROM login_lane s WHERE s.lane = input.source AND s.locked_until > $5)`,
-    '$7',
-    true,
-  )}
-), source AS (
-  ${upsert(`SELECT source, 'source', NULL::bytea, ${first('$8')} FROM input, own WHERE source IS NOT NULL`, '$8', false)}
-)
-SELECT * FROM own UNION ALL SELECT * FROM source`;
+// Each lock within a day of the last doubles the next; each day without one takes a doubling back.
+const earlierLocks = `GREATEST(0, l.lock_count - COALESCE(floor(extract(epoch FROM $1 - l.locked_at) / $6::float8)::int, 0))`;
+const doubled = `LEAST($2 * power(2, LEAST(${earlierLocks}, 16)), GREATEST($2, $5::float8))`;
+// Only strangers wait longer each time; who is known, or shares an address, does not pay for them.
+const lockLength = `CASE WHEN l.kind = 'stranger' THEN ${doubled} ELSE $2 END`;
 
-/** The latest instant until which any of the lanes is locked at `now`, if one is. */
-export async function lockedUntil(
-  db: Queryable,
-  lanes: readonly (Lane | undefined)[],
+const failing = (attemptsMax: string, where: string) => `
+  UPDATE login_lane l SET
+    charges = array_remove(l.charges, $3::uuid),
+    failures = ${failures} + 1,
+    failed_at = $1,
+    window_started_at = CASE WHEN ${failures} = 0 THEN $1 ELSE l.window_started_at END,
+    locked_until = CASE WHEN ${failures} + 1 >= ${attemptsMax} THEN $1 + make_interval(secs => ${lockLength}) END,
+    lock_count = CASE WHEN ${failures} + 1 >= ${attemptsMax} THEN ${earlierLocks} + 1 ELSE l.lock_count END,
+    locked_at = CASE WHEN ${failures} + 1 >= ${attemptsMax} THEN $1 ELSE l.locked_at END
+  WHERE ${where}
+  RETURNING kind, failures, locked_until AS "lockedUntil"`;
+
+/** The own lane before the source, like every statement on both, or two attempts could wait for each other. */
+const failureSql: Prepared = {
+  name: 'lockout.failure',
+  text: `WITH own AS (${failing('$4::int', 'l.lane = $7::bytea AND $3 = ANY(l.charges)')}),
+   source AS (${failing('$8::int', 'l.lane = $9::bytea AND EXISTS (SELECT FROM own)')})
+   SELECT * FROM own UNION ALL SELECT * FROM source`,
+};
+
+/**
+ * Turns the charge into a failure, and into a lock if it was the last attempt. Undefined when the charge is not there
+ * any more: then nobody may be told how the comparison ended.
+ */
+export async function failCharge(
+  tx: Tx,
+  { id, lane, source }: Charge,
+  policy: LockoutPolicy,
   now: Date,
-): Promise<Date | undefined> {
-  const keys = lanes.flatMap((lane) => (lane === undefined ? [] : [lane.key]));
-  const [row] = await db.query<{ until: Date | null }>(
-    'SELECT max(locked_until) AS until FROM login_lane WHERE lane = ANY($1::bytea[]) AND locked_until > $2',
-    [keys, now],
-  );
-  return row?.until ?? undefined;
+): Promise<readonly FailedLane[] | undefined> {
+  const rows = await tx.query<FailedLane>(failureSql, [
+    now,
+    policy.lockSeconds,
+    id,
+    policy.attemptsMax,
+    escalation.capSeconds,
+    escalation.decaySeconds,
+    lane.key,
+    policy.sourceAttemptsMax,
+    source?.key ?? null,
+  ]);
+  return rows.length === 0 ? undefined : rows;
+}
+
+/** `$4` forgives what failed until then; nothing when it is null. */
+const isForgiven = `($4::timestamptz IS NOT NULL AND COALESCE(l.failed_at <= $4, true))`;
+
+const releaseSql: Prepared = {
+  name: 'lockout.release',
+  text: `WITH own AS (
+     UPDATE login_lane l SET charges = array_remove(l.charges, $1::uuid),
+       failures = CASE WHEN ${isForgiven} THEN 0 ELSE l.failures END,
+       lock_count = CASE WHEN ${isForgiven} THEN 0 ELSE l.lock_count END,
+       locked_at = CASE WHEN ${isForgiven} THEN NULL ELSE l.locked_at END
+     WHERE l.lane = $2::bytea AND $1 = ANY(l.charges) RETURNING 1 AS held),
+   source AS (
+     UPDATE login_lane l SET charges = array_remove(l.charges, $1)
+     WHERE l.lane = $3::bytea AND EXISTS (SELECT FROM own))
+   SELECT held FROM own`,
+};
+
+/**
+ * A success: gives the charge back, and forgives the failures of its own lane, unless one came after `askedAt`. Of
+ * attempts that come together, the right ones so never make room for more wrong ones. False when the charge is not
+ * there any more: then the success must not be acted on.
+ */
+export async function passCharge(tx: Tx, { id, lane, source }: Charge, askedAt: Date): Promise<boolean> {
+  return (await tx.query(releaseSql, [id, lane.key, source?.key ?? null, askedAt])).length > 0;
+}
+
+/** For an attempt that compared nothing after all: as if it had not been made. */
+export async function releaseCharge(db: Database, { id, lane, source }: Charge): Promise<void> {
+  await db.query(releaseSql, [id, lane.key, source?.key ?? null, null]);
 }
 
 /** The locks of several lanes at once, by the lane's key in hex. */
@@ -120,37 +223,12 @@ export async function locksOf(db: Queryable, lanes: readonly Lane[], now: Date):
   return new Map(rows.map(({ lane, until }) => [lane.toString('hex'), until]));
 }
 
-/** The own lane before the source, like {@link chargeLanes}, or a success and an attempt could wait for each other. */
-const clearSql: Prepared = {
-  name: 'lockout.clear',
-  text: `WITH own AS (DELETE FROM login_lane WHERE lane = ANY($1::bytea[]) RETURNING 1)
-   ${takeBackSql('$2', '$3')} AND (SELECT count(*) FROM own) >= 0`,
-};
-
-/** A success: forgets the failures of its own lane, and takes back its own charge, no more, from the shared source. */
-export async function clearCharges(tx: Tx, charges: readonly Charge[]): Promise<void> {
-  const source = charges.find(({ lane }) => lane.kind === 'source');
-  const own = charges.filter((charge) => charge !== source).map(({ lane }) => lane.key);
-  await tx.query(clearSql, [own, source?.lane.key ?? null, source?.lockedUntil ?? null]);
-}
-
-/** For an attempt that ran no hash after all: as if it had not been made. */
-export async function refundCharges(db: Database, charges: readonly Charge[]): Promise<void> {
-  for (const charge of charges) await takeBack(db, charge);
-}
-
-async function takeBack(db: Queryable, { lane, lockedUntil: lock }: Charge): Promise<void> {
-  await db.query(takeBackSql('$1', '$2'), [lane.key, lock]);
-}
-
-/** One failure less, and the lock open if this charge closed it. A function: statements above are made of it. */
-function takeBackSql(lane: string, lock: string): string {
-  return `UPDATE login_lane SET failures = GREATEST(0, failures - 1),
-     locked_until = CASE WHEN locked_until = ${lock}::timestamptz THEN NULL ELSE locked_until END
-   WHERE lane = ${lane}::bytea`;
-}
-
-/** Opens every lane of the identifier: strangers, devices and the question for the current password. */
+/**
+ * Forgets what failed against the identifier: by strangers, by devices and at the question for the current password.
+ * Attempts that are being compared stay charged. Answers how many lanes held something against it.
+ */
 export async function unlockIdentifier(tx: Tx, identifier: Buffer): Promise<number> {
-  return (await tx.query('DELETE FROM login_lane WHERE identifier = $1 RETURNING 1', [identifier])).length;
+  const sql = `UPDATE login_lane SET failures = 0, locked_until = NULL, lock_count = 0, locked_at = NULL
+    WHERE identifier = $1 AND (failures > 0 OR lock_count > 0) RETURNING 1`;
+  return (await tx.query(sql, [identifier])).length;
 }

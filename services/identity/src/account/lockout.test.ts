@@ -1,6 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { mintDeviceToken, readDeviceToken } from './device.js';
-import { deviceLane, identifierOf, networkOf, reauthLane, secondsUntil, sourceLane, strangerLane } from './lockout.js';
+import {
+  deviceLane,
+  identifierOf,
+  networkOf,
+  reauthLane,
+  secondsUntil,
+  sourceLane,
+  standingOf,
+  strangerLane,
+} from './lockout.js';
 
 const key = Buffer.alloc(32, 1);
 const email = 'somebody@example.org';
@@ -40,6 +49,42 @@ describe('lanes', () => {
     const now = new Date(0);
     expect(secondsUntil(new Date(899_001), now)).toBe(900);
     expect(secondsUntil(now, now)).toBe(1);
+  });
+});
+
+describe('a lane', () => {
+  const now = new Date('2026-03-01T08:00:00Z');
+  const later = new Date(now.getTime() + 1);
+  const windowEndsAt = new Date(now.getTime() + 60_000);
+  const standing = (failures: number, charges: number, lockedUntil: Date | null = null) =>
+    standingOf({ failures, charges, lockedUntil, windowEndsAt }, 5, now);
+
+  test.each([
+    [0, 0],
+    [4, 0],
+    [0, 4],
+    [2, 2],
+  ])('with %i failures and %i charges has an attempt left', (failures, charges) => {
+    expect(standing(failures, charges)).toEqual({ kind: 'open' });
+  });
+
+  test.each([
+    [0, 5],
+    [4, 1],
+    [3, 9],
+  ])('with %i failures and %i charges is busy, not locked', (failures, charges) => {
+    expect(standing(failures, charges)).toEqual({ kind: 'busy' });
+  });
+
+  test('is locked until its lock ends, and not at that instant any more', () => {
+    expect(standing(5, 0, later)).toEqual({ kind: 'locked', until: later });
+    expect(standing(0, 0, later)).toEqual({ kind: 'locked', until: later });
+    expect(standing(0, 0, now)).toEqual({ kind: 'open' });
+  });
+
+  test('that failed more often than is allowed by now is locked as long as that counts', () => {
+    expect(standing(5, 0)).toEqual({ kind: 'locked', until: windowEndsAt });
+    expect(standing(9, 0)).toEqual({ kind: 'locked', until: windowEndsAt });
   });
 });
 

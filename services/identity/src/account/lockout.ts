@@ -26,6 +26,41 @@ export interface LockoutPolicy {
   readonly sourceAttemptsMax: number;
 }
 
+/**
+ * How long an attempt may take from its charge to its settlement. What has not been settled by then belongs to a
+ * process that died or stands still, and holds nobody up any longer. It can be dropped without giving a guess away,
+ * because nothing is answered unless its charge is still there to be settled.
+ */
+export const chargeSeconds = 10;
+
+/** What a lane holds at an instant: failures of its window, and charges that are neither settled nor given up. */
+export interface LaneState {
+  readonly failures: number;
+  readonly charges: number;
+  readonly lockedUntil: Date | null;
+  /** When its failures are forgotten. */
+  readonly windowEndsAt: Date;
+}
+
+/**
+ * - `open`: one more attempt may be compared.
+ * - `busy`: every attempt that is left is being compared right now; how they end decides.
+ * - `locked`: attempts have failed, as many as may.
+ */
+export type Standing =
+  { readonly kind: 'open' } | { readonly kind: 'busy' } | { readonly kind: 'locked'; readonly until: Date };
+
+/**
+ * Whether a lane has an attempt left. Charges count like failures here, or many guesses at once would all be compared;
+ * they lock nothing, because nothing has failed.
+ */
+export function standingOf(lane: LaneState, attemptsMax: number, now: Date): Standing {
+  if (lane.lockedUntil !== null && lane.lockedUntil > now) return { kind: 'locked', until: lane.lockedUntil };
+  // Not locked when it failed, since more attempts were allowed then.
+  if (lane.failures >= attemptsMax) return { kind: 'locked', until: lane.windowEndsAt };
+  return { kind: lane.failures + lane.charges < attemptsMax ? 'open' : 'busy' };
+}
+
 /** A lock that follows a lock within a day is twice as long, up to four hours (or the configured length if longer). */
 export const escalation = { capSeconds: 4 * 3600, decaySeconds: 24 * 3600 } as const;
 

@@ -6,6 +6,7 @@ import { Init1700000000001 } from './0001-init.js';
 import { GatewayMembers1700000000002 } from './0002-gateway-members.js';
 import { Reseal1700000000003 } from './0003-reseal.js';
 import { OutboxReceipts1764500000001 } from './0004-outbox-receipts.js';
+import { LaneCharges1764500000002 } from './0005-lane-charges.js';
 
 /** In order; a released one is never changed. */
 export const migrations = [
@@ -13,6 +14,7 @@ export const migrations = [
   GatewayMembers1700000000002,
   Reseal1700000000003,
   OutboxReceipts1764500000001,
+  LaneCharges1764500000002,
 ];
 
 /** Applies what is missing, as the role that owns the schema. */

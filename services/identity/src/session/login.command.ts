@@ -9,10 +9,9 @@ import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { findAccountByEmail, replaceHash, type AccountRow } from '../account/account.store.js';
-import type { CredentialCheck, Failure } from '../account/credential-check.command.js';
+import type { CredentialCheck, Failure, Verdict } from '../account/credential-check.command.js';
 import { mintDeviceToken, readDeviceToken } from '../account/device.js';
 import { deviceLane, identifierOf, strangerLane } from '../account/lockout.js';
-import { clearCharges, type Charge } from '../account/lockout.store.js';
 import { isCurrentHash } from '../account/password-hash.js';
 import type { PasswordHasher } from '../account/password-hasher.worker.js';
 import type { Envelope } from '../signing/envelope.js';
@@ -58,7 +57,8 @@ export class Login {
   }
 
   async run({ email, password, deviceToken }: LoginRequest, context: CallContext): Promise<LoginAnswer> {
-    const { database, credentials, issuer, laneKey, deviceKey } = this.#parts;
+    const { database, credentials, issuer, clock, laneKey, deviceKey } = this.#parts;
+    const askedAt = clock();
     issuer.assertReady();
     const account = await findAccountByEmail(database, email);
     const knownDevice =
@@ -69,32 +69,29 @@ export class Login {
       ...(knownDevice === undefined ? [] : [deviceLane(laneKey, email, knownDevice)]),
       strangerLane(laneKey, email),
     ];
-    const { isMatch, charges } = await credentials.verify({ lanes, password, hash: account?.passwordHash, context });
+    const verdict = await credentials.verify({ lanes, password, hash: account?.passwordHash, askedAt, context });
 
     const failed = async (reasonCode: Failure['reasonCode']): Promise<never> => {
       const identifier = identifierOf(laneKey, email).toString('hex');
-      await credentials.recordFailure(charges, { accountId: account?.id, identifier, reasonCode, context });
+      await credentials.settleFailure(verdict, { accountId: account?.id, identifier, reasonCode, context });
       throw new AppError('invalid_credentials');
     };
     if (account === undefined) return failed('unknown_account');
-    if (!isMatch) return failed('wrong_password');
+    if (!verdict.isMatch) return failed('wrong_password');
     if (!account.isActive) return failed('inactive');
 
     const deviceId = knownDevice ?? newId();
-    const answer = await this.#open(account, charges, context);
+    const answer = await this.#open(account, verdict, context);
     // The credentials changed between the comparison and the insert: the password that was right is the old one.
     if (answer === undefined) return failed('changed_meanwhile');
     await this.#refreshHash(account, password);
     return { ...answer, deviceToken: mintDeviceToken(deviceKey, account.id, deviceId) };
   }
 
-  /** The session, its event and the cleared attempts, together or not at all. */
-  async #open(
-    account: AccountRow,
-    charges: readonly Charge[],
-    context: CallContext,
-  ): Promise<TokenResponse | undefined> {
-    const { envelope, clock, issuer, ending, outbox, idleSeconds, absoluteSeconds, sessionsMax } = this.#parts;
+  /** The session, its event and the settled attempt, together or not at all. */
+  async #open(account: AccountRow, verdict: Verdict, context: CallContext): Promise<TokenResponse | undefined> {
+    const { credentials, envelope, clock, issuer, ending, outbox, idleSeconds, absoluteSeconds, sessionsMax } =
+      this.#parts;
     const now = clock();
     const sessionId = newId();
     const sessionKey = randomBytes(32);
@@ -119,7 +116,7 @@ export class Login {
         change: { after: { accountId: account.id } },
       };
       if ((await outbox.appendWith(tx, { ...session, draft }, byOwner)) === undefined) return false;
-      await clearCharges(tx, charges);
+      await credentials.settleMatch(tx, verdict);
       const surplus = await endSurplusSessions(tx, account.id, sessionsMax, now);
       await ending.record(tx, { sessionIds: surplus, reason: 'session_cap', context: byOwner });
       return true;

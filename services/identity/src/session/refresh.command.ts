@@ -54,7 +54,7 @@ type Outcome =
  */
 export class Refresh {
   readonly #parts: RefreshParts;
-  readonly #turns = new Turns();
+  readonly #turns = new Turns<TokenResponse>();
 
   constructor(parts: RefreshParts) {
     this.#parts = parts;
