@@ -14,5 +14,10 @@ export type Id = z.infer<typeof Id>;
 export const bootstrapAdministratorId: Id = '01900000-0000-7000-8000-000000000001';
 
 /** A correlation id: ours are UUIDs; a client's own is kept when it fits this alphabet and length. */
-export const CorrelationId = z.string().regex(/^[A-Za-z0-9._-]{8,128}$/);
+const correlationId = /^[A-Za-z0-9._-]{8,128}$/;
+export const CorrelationId = z.string().regex(correlationId);
 export type CorrelationId = z.infer<typeof CorrelationId>;
+
+export function isCorrelationId(text: string | undefined): text is CorrelationId {
+  return text !== undefined && correlationId.test(text);
+}

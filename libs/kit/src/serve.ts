@@ -5,16 +5,19 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { RpcContracts } from '@prime-nest/contracts/rpc';
 import { BusServer } from './bus/server.js';
+import type { AnswerAtOnce } from './bus/server.js';
+import type { RpcAtOnce } from './bus/rpc.js';
 import type { Life } from './lifecycle.js';
 import type { Logger } from './log.js';
 
-export interface ServeOptions {
+export interface ServeOptions<C extends RpcContracts> {
   readonly service: string;
   readonly module: Type<unknown> | DynamicModule;
   readonly connection: NatsConnection;
-  readonly contracts: RpcContracts;
+  readonly contracts: C;
   readonly log: Logger;
   readonly life: Life;
+  readonly atOnce?: RpcAtOnce<C>;
 }
 
 export interface Served {
@@ -27,8 +30,10 @@ export interface Served {
  * the contracts has no handler, or a handler no contract: half a service must not come up. At the stop, requests
  * already taken are finished and answered, then the module is closed. The connection is its maker's to drain.
  */
-export async function serveRpc({ service, module, connection, contracts, log, life }: ServeOptions): Promise<Served> {
-  const server = new BusServer({ connection, service, contracts, log });
+export async function serveRpc<C extends RpcContracts>(options: ServeOptions<C>): Promise<Served> {
+  const { service, module, connection, contracts, log, life } = options;
+  const atOnce = { ...options.atOnce } as Record<string, AnswerAtOnce>;
+  const server = new BusServer({ connection, service, contracts, log, atOnce });
   const app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
     strategy: server,
     logger: nestLogger(log),

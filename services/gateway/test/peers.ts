@@ -6,7 +6,7 @@ import { serviceOf } from '@prime-nest/contracts/rpc';
 import { rpc } from '@prime-nest/contracts/subjects';
 import type { Rpc } from '@prime-nest/contracts/subjects';
 import { connectBus } from '@prime-nest/kit/bus/connection';
-import { decodeBody, decodeContext, encodeBody, encodeError } from '@prime-nest/kit/bus/wire';
+import { decodeBody, decodeContext, encodeBody, encodeError, readHeaders } from '@prime-nest/kit/bus/wire';
 import { silentLogger } from '@prime-nest/kit/log';
 import type { BusUser } from '@prime-nest/contracts/bus';
 import { openLink } from '@prime-nest/testkit/link';
@@ -100,7 +100,7 @@ export class Peers {
     const subscription = this.#connections.get(service)?.subscribe(subject, {
       queue: service,
       callback: (_error, message) => {
-        const context = decodeContext(message.headers);
+        const context = decodeContext(readHeaders(message.headers));
         const request: unknown = rpc[subject].request.parse(decodeBody(message.data, 1_000_000));
         this.received.push({ subject, request, context });
         const answer = this.#answers.get(subject);

@@ -4,10 +4,10 @@ import process from 'node:process';
 import { newId } from '@prime-nest/kit/ids';
 import { applyDelta, compile } from '@prime-nest/rbac/policy/compile';
 import { decide } from '@prime-nest/rbac/policy/decide';
+import { median } from '../../../scripts/statistics.mjs';
 
 const below = (n) => Math.floor(Math.random() * n);
 const pick = (list) => list[below(list.length)];
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 const heap = () => {
   globalThis.gc?.();
   const { heapUsed, arrayBuffers } = process.memoryUsage();

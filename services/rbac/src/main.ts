@@ -13,6 +13,7 @@ import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
+import { decideAtOnce } from './access.rpc.js';
 import { readRbacConfig } from './config.js';
 import { rbacMigrations } from './migrations/list.js';
 import { Attendance } from './policy/attendance.job.js';
@@ -74,7 +75,8 @@ runService({
     });
     life.onStop('relay', () => relay.stop());
     const module = RbacModule.with({ database, replica: policy.replica, mutator: policy.mutator, guarantee });
-    const { server } = await serveRpc({ service, module, connection, contracts: rbacRpc, log, life });
+    const atOnce = { 'rbac.access.decide.v1': decideAtOnce(policy.replica) };
+    const { server } = await serveRpc({ service, module, connection, contracts: rbacRpc, log, life, atOnce });
     const attendance = new Attendance({ replica: policy.replica, server, intervalMs: guarantee.heartbeatMs, log });
     attendance.start();
     life.onStop('attendance', () => attendance.stop());

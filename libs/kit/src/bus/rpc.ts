@@ -16,6 +16,11 @@ export type RpcHandler<C extends RpcContracts, S extends keyof C> = (
   context: CallContext,
 ) => Promise<RpcAnswer<C, S>>;
 
+/** Answers to requests that need not wait for anything, see `AnswerAtOnce` of the server. */
+export type RpcAtOnce<C extends RpcContracts> = {
+  readonly [S in RpcSubject<C>]?: (request: RpcParsed<C, S>) => (RpcAnswer<C, S> & object) | undefined;
+};
+
 type MethodDecoratorFor<H> = <T extends H>(
   target: object,
   name: string | symbol,

@@ -19,10 +19,12 @@ import {
   decodeTrace,
   encodeBody,
   encodeError,
+  readHeaders,
   replyBytesMax,
   requestBytesMax,
   violationsOf,
 } from './wire.js';
+import type { ReceivedHeaders } from './wire.js';
 
 export { createRpc } from './rpc.js';
 
@@ -34,12 +36,28 @@ export interface BusServerOptions {
   readonly log: Logger;
   /** Requests served at the same time; beyond it the answer is `overloaded`, at once. */
   readonly inFlightMax?: number;
+  /** By subject: asked before the handler, which is not called when the answer is at hand. */
+  readonly atOnce?: Readonly<Record<string, AnswerAtOnce>>;
 }
+
+/**
+ * The answer to a parsed request when nothing has to be waited for, else `undefined`: then the handler is called.
+ * What it throws is answered like an error of the handler.
+ */
+export type AnswerAtOnce = (request: unknown) => object | undefined;
 
 export interface BusServerStats {
   readonly inFlight: number;
   /** Requests whose deadline had passed on arrival, or was further away than it may be; not served. */
   readonly expired: number;
+}
+
+/** What is known about a subject before a request comes. */
+interface Route {
+  readonly subject: string;
+  readonly contract: RpcContract;
+  readonly handler: MessageHandler;
+  readonly atOnce: AnswerAtOnce | undefined;
 }
 
 /** How far the clocks of two machines may be apart before a deadline looks made up. */
@@ -149,8 +167,9 @@ export class BusServer extends Server implements CustomTransportStrategy {
     for (const [subject, handler] of this.getHandlers()) {
       const contract = contracts[subject];
       if (contract === undefined) throw new TypeError(`no contract for subject ${subject}`);
+      const route: Route = { subject, contract, handler, atOnce: this.#options.atOnce?.[subject] };
       const onMessage = (message: Msg) => {
-        void this.#receive(subject, contract, handler, message);
+        this.#receive(route, message);
       };
       this.#listeners.push(new Listener({ connection, subject, queue: service, onMessage, log }));
     }
@@ -158,13 +177,15 @@ export class BusServer extends Server implements CustomTransportStrategy {
     log.info({ subjects: this.served(), deaf: this.deaf() }, 'rpc.listening');
   }
 
-  async #receive(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
+  #receive(route: Route, message: Msg): void {
+    const { subject } = route;
     const { log, inFlightMax = 2_000 } = this.#options;
     if (message.reply === undefined || message.reply === '') {
       log.warn({ subject }, 'rpc.no_reply_subject');
       return;
     }
-    const refusal = this.#stale(subject, contract, message);
+    const headers = readHeaders(message.headers);
+    const refusal = this.#stale(route, headers);
     if (refusal !== undefined) {
       this.#respondError(subject, message, refusal);
       return;
@@ -172,18 +193,27 @@ export class BusServer extends Server implements CustomTransportStrategy {
     if (this.#inFlight >= inFlightMax) {
       const failure = new AppError('overloaded');
       this.#respondError(subject, message, failure);
-      runInContext(decodeContext(message.headers), () => {
+      runInContext(decodeContext(headers), () => {
         this.#report(subject, failure, 0, 'info');
       });
       return;
     }
+    try {
+      const serving = this.#serve(route, message, headers);
+      if (serving !== undefined) void this.#watch(subject, serving);
+    } catch (error) {
+      this.#broken(subject, error);
+    }
+  }
+
+  /** Counts a request as in flight for as long as its handler takes. */
+  async #watch(subject: string, serving: Promise<void>): Promise<void> {
     this.#inFlight++;
     callsInFlight.inc();
     try {
-      await this.#serve(subject, contract, handler, message);
+      await serving;
     } catch (error) {
-      // Only reporting itself can get here; the request has been answered or cannot be.
-      log.error({ subject, err: error }, 'rpc.broken');
+      this.#broken(subject, error);
     } finally {
       this.#inFlight--;
       callsInFlight.dec();
@@ -191,29 +221,39 @@ export class BusServer extends Server implements CustomTransportStrategy {
     }
   }
 
+  /** Only reporting itself can get here; the request has been answered or cannot be. */
+  #broken(subject: string, error: unknown): void {
+    this.#options.log.error({ subject, err: error }, 'rpc.broken');
+  }
+
   /**
    * A message is good for as long as its subject's calls may take, by the deadline it carries. One that was held back
    * or recorded and is played again later finds that over; none can be made to last longer than that.
    */
-  #stale(subject: string, contract: RpcContract, message: Msg): AppError | undefined {
-    const deadline = decodeDeadline(message.headers);
+  #stale({ subject, contract }: Route, headers: ReceivedHeaders): AppError | undefined {
+    const deadline = decodeDeadline(headers);
     if (deadline === undefined) return undefined;
     const lateMs = Date.now() - deadline;
     const isEndless = -lateMs > contract.timeoutMs + clockToleranceMs;
     if (lateMs <= 0 && !isEndless) return undefined;
     this.#expired++;
     callsExpired.inc({ rpc_method: subject });
-    runInContext(decodeContext(message.headers), () => {
+    runInContext(decodeContext(headers), () => {
       this.#options.log.warn({ subject, lateMs }, 'rpc.expired');
     });
     const violations = [{ pointer: '', message: 'the deadline is further away than calls of this subject may take' }];
     return isEndless ? new AppError('validation_failed', { details: { violations } }) : new AppError('unavailable');
   }
 
-  async #serve(subject: string, contract: RpcContract, handler: MessageHandler, message: Msg): Promise<void> {
+  /** Answers before it returns when the answer is at hand; otherwise the promise ends when the request is answered. */
+  #serve(
+    { subject, contract, handler, atOnce }: Route,
+    message: Msg,
+    headers: ReceivedHeaders,
+  ): Promise<void> | undefined {
     const startedAt = performance.now();
-    const above = decodeTrace(message.headers);
-    const received = decodeContext(message.headers, above);
+    const above = decodeTrace(headers);
+    const received = decodeContext(headers, above);
     const span = startSpan(subject, {
       kind: 'server',
       // A caller without a trace begins one here, and then it is ours to decide whether it is recorded.
@@ -221,23 +261,43 @@ export class BusServer extends Server implements CustomTransportStrategy {
       attributes: rpcAttributes(subject),
     });
     const context: CallContext = { ...received, trace: span.trace };
-    const serve = async () => {
-      let failure: AppError | undefined;
-      try {
-        const answer = await span.run(() => handle(contract, handler, message, context));
-        message.respond(answer);
-      } catch (error) {
-        failure = error instanceof AppError ? error : new AppError('internal', { cause: error });
-        span.fail(failure);
-        this.#respondError(subject, message, failure);
-      } finally {
-        span.setAttribute(attribute.rpcStatusCode, failure?.code ?? 'ok');
-        span.end();
-      }
+    const finish = (failure: AppError | undefined) => {
+      span.setAttribute(attribute.rpcStatusCode, failure?.code ?? 'ok');
+      span.end();
       const level = span.trace.isSampled ? 'info' : (contract.hot?.servedLevel ?? 'info');
       this.#report(subject, failure, performance.now() - startedAt, level);
     };
-    await runInContext(context, serve, decodeDeadline(message.headers));
+    const fail = (error: unknown) => {
+      const failure = error instanceof AppError ? error : new AppError('internal', { cause: error });
+      span.fail(failure);
+      this.#respondError(subject, message, failure);
+      finish(failure);
+    };
+    const serve = () => {
+      try {
+        const request = parsedRequest(contract, decodeBody(message.data, requestBytesMax));
+        const answer = atOnce?.(request);
+        if (answer === undefined) return wait(request);
+        message.respond(encodedAnswer(contract, answer));
+      } catch (error) {
+        fail(error);
+        return undefined;
+      }
+      finish(undefined);
+      return undefined;
+    };
+    const wait = async (request: unknown) => {
+      try {
+        const returned: unknown = await handler(request, context);
+        const answer: unknown = isObservable(returned) ? await lastValueFrom(returned) : returned;
+        message.respond(encodedAnswer(contract, answer));
+      } catch (error) {
+        fail(error);
+        return;
+      }
+      finish(undefined);
+    };
+    return runInContext(context, () => span.run(serve), decodeDeadline(headers));
   }
 
   #respondError(subject: string, message: Msg, failure: AppError): void {
@@ -264,28 +324,21 @@ export class BusServer extends Server implements CustomTransportStrategy {
   }
 }
 
-/** Parse, call, check the answer. Throws `validation_failed` for a bad request and `internal` for a bad answer. */
-async function handle(
-  contract: RpcContract,
-  handler: MessageHandler,
-  message: Msg,
-  context: CallContext,
-): Promise<Uint8Array> {
-  const request = parsedRequest(contract, decodeBody(message.data, requestBytesMax));
-  const returned: unknown = await handler(request, context);
-  const answer: unknown = isObservable(returned) ? await lastValueFrom(returned) : returned;
-  const body = Buffer.from(encodeBody(checkedAnswer(contract, answer)));
-  if (body.length > replyBytesMax) {
-    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: body.length } });
-  }
-  return body;
-}
-
+/** Throws `validation_failed`. */
 function parsedRequest(contract: RpcContract, value: unknown): unknown {
   if (contract.hot?.isRequest(value) === true) return value;
   const request = contract.request.safeParse(value);
   if (request.success) return request.data;
   throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
+}
+
+/** Throws `internal` for an answer that breaks the contract or is too large. */
+function encodedAnswer(contract: RpcContract, answer: unknown): Uint8Array {
+  const body = Buffer.from(encodeBody(checkedAnswer(contract, answer)));
+  if (body.length > replyBytesMax) {
+    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: body.length } });
+  }
+  return body;
 }
 
 function checkedAnswer(contract: RpcContract, answer: unknown): unknown {

@@ -4,7 +4,7 @@ import type { Msg, MsgHdrs } from '@nats-io/transport-node';
 import { Actor, CallContext } from '@prime-nest/contracts/context';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import type { PublicDetails, Violation } from '@prime-nest/contracts/errors';
-import { CorrelationId } from '@prime-nest/contracts/ids';
+import { isCorrelationId } from '@prime-nest/contracts/ids';
 import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newTrace } from '../context.js';
@@ -98,28 +98,38 @@ export function encodeContext(context: CallContext, deadline: number): MsgHdrs {
   return result;
 }
 
+/** Of a header that was sent twice the first value counts. */
+export type ReceivedHeaders = ReadonlyMap<string, string>;
+
+/** Read once for all: each lookup in the client's own headers goes through all of them. */
+export function readHeaders(received: MsgHdrs | undefined): ReceivedHeaders {
+  const result = new Map<string, string>();
+  if (received !== undefined) for (const [name, [value = '']] of received) result.set(name, value);
+  return result;
+}
+
 /** The context of a received call. A header that is missing or malformed counts as absent: least privilege, new trace. */
-export function decodeContext(received: MsgHdrs | undefined, trace = decodeTrace(received)): CallContext {
-  const correlationId = CorrelationId.safeParse(received?.get(header.correlationId));
-  const ip = decodeIp(received?.get(header.ip) ?? '');
-  const userAgent = decodeText(received?.get(header.userAgent) ?? '');
+export function decodeContext(received: ReceivedHeaders, trace = decodeTrace(received)): CallContext {
+  const correlationId = received.get(header.correlationId);
+  const ip = decodeIp(received.get(header.ip) ?? '');
+  const userAgent = decodeText(received.get(header.userAgent) ?? '');
   return {
-    correlationId: correlationId.success ? correlationId.data : newId(),
+    correlationId: isCorrelationId(correlationId) ? correlationId : newId(),
     trace: trace ?? newTrace(),
-    actor: decodeActor(received?.get(header.actor) ?? ''),
+    actor: decodeActor(received.get(header.actor) ?? ''),
     ...(ip === undefined ? {} : { ip }),
     ...(userAgent === '' ? {} : { userAgent }),
   };
 }
 
 /** The caller's position in its trace, or undefined when it gave none or a malformed one. */
-export function decodeTrace(received: MsgHdrs | undefined): TraceContext | undefined {
-  return parseTraceparent(received?.get(header.traceparent));
+export function decodeTrace(received: ReceivedHeaders): TraceContext | undefined {
+  return parseTraceparent(received.get(header.traceparent));
 }
 
 /** Epoch milliseconds, or undefined when the caller gave none. */
-export function decodeDeadline(received: MsgHdrs | undefined): number | undefined {
-  const text = received?.get(header.deadline) ?? '';
+export function decodeDeadline(received: ReceivedHeaders): number | undefined {
+  const text = received.get(header.deadline) ?? '';
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 

@@ -90,15 +90,23 @@ export class Replica {
    * has not reached it cannot be trusted to know everything, so that is `unavailable` as well.
    */
   async fresh(minRevision = 0): Promise<Fresh> {
-    if (this.#lease?.isHeld(momentOf(this.#clocks)) !== true || this.#snapshot.revision < minRevision) {
-      await this.#within(this.#heads.ask());
-    }
+    const held = this.held(minRevision);
+    if (held !== undefined) return held;
+    await this.#within(this.#heads.ask());
     if (this.#snapshot.revision < minRevision) {
       throw new AppError('unavailable', { internal: { minRevision, revision: this.#snapshot.revision } });
     }
     if (!this.#isLoaded || this.#anchor === undefined)
       throw new AppError('unavailable', { internal: { reason: 'not compiled' } });
     return { snapshot: this.#snapshot, nowMs: databaseTimeMax(this.#anchor, momentOf(this.#clocks)) };
+  }
+
+  /** What {@link fresh} answers when nobody has to be asked: under the lease, with the floor reached. */
+  held(minRevision = 0): Fresh | undefined {
+    const now = momentOf(this.#clocks);
+    if (this.#lease?.isHeld(now) !== true || this.#snapshot.revision < minRevision) return undefined;
+    if (!this.#isLoaded || this.#anchor === undefined) return undefined;
+    return { snapshot: this.#snapshot, nowMs: databaseTimeMax(this.#anchor, now) };
   }
 
   /** Whether decisions can still be made in a moment: the lease lasts that long, or the database answers. */
