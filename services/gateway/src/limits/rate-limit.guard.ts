@@ -191,7 +191,11 @@ export class RateLimit {
 
   #failed(error: unknown): void {
     this.#pausedUntilMs = performance.now() + pauseAfterFailureMs;
-    if (this.#isDegraded) return;
+    if (this.#isDegraded) {
+      // A server that is frozen, cut off or a primary no more closes no connection: the next one asks where to go.
+      if (this.#redis.status === 'ready') this.#redis.disconnect(true);
+      return;
+    }
     this.#isDegraded = true;
     this.#log.warn({ err: error }, 'limits.degraded');
   }

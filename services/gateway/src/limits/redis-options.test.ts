@@ -18,6 +18,7 @@ describe('the address of a Redis', () => {
         { host: 'two', port: 5000 },
       ],
       name: 'primary',
+      sentinelCommandTimeout: 1_000,
       password: 'pw',
       sentinelPassword: 'pw',
       tls: {},

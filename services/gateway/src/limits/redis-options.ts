@@ -29,6 +29,8 @@ export function redisOptions({ url, sentinelName, ca }: RedisTarget): RedisOptio
       : {
           sentinels: addresses,
           name: sentinelName,
+          // One that is frozen must not keep the others from being asked.
+          sentinelCommandTimeout: 1_000,
           ...(secret === undefined ? {} : { sentinelPassword: secret }),
           ...(isTls ? { enableTLSForSentinelMode: true, sentinelTLS: tls } : {}),
         }),
