@@ -1,14 +1,11 @@
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { asOwner, startContainer } from './docker.js';
-import { makeFolder } from './folders.js';
+import { startConfigured } from './configured-server.js';
+import type { ConfiguredServer } from './configured-server.js';
 import { climb } from './ladder.js';
-import type { Ladder, Source } from './ladder.js';
+import type { Ladder } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
-import { serverEnv, spawnChild } from './process.js';
 import { cacheRung, debianRung, dockerRung, pathRung, urlRung, variableRung, versionProbe } from './rungs.js';
 import type { RungContext } from './rungs.js';
-import { externalServer, greets, launch } from './server.js';
 import type { RunningServer } from './server.js';
 
 const debian = { name: 'nats-server', program: 'nats-server' };
@@ -52,49 +49,22 @@ export interface NatsPlace {
 export async function startNats(options: StartNatsOptions): Promise<RunningServer> {
   const env = options.env ?? process.env;
   const ladder = natsLadder({ env, announce: options.announce ?? (() => undefined) });
-  return climb(ladder, (source) => start(source, options));
+  const server = natsServer(options.configText ?? openConfig);
+  return climb(ladder, (source) => startConfigured(server, source, options));
 }
 
-async function start(source: Source, options: StartNatsOptions): Promise<RunningServer> {
-  if (source.kind === 'url') return externalServer(source.url, 4222, 'NATS (NATS_URL)');
-  await makeFolder(options.dataDir, 0o700);
-  const env = options.env ?? process.env;
-  const logFile = options.logFile ?? `${options.dataDir}.log`;
-  const configFile = path.join(options.dataDir, 'nats.conf');
-  const write = (place: NatsPlace): Promise<void> =>
-    writeFile(configFile, (options.configText ?? openConfig)(place), { mode: 0o600 });
-  const ready = (port: number): Promise<void> => greets(port, '', /^INFO \{/);
-  const url = (port: number): string => `nats://127.0.0.1:${port}`;
-  if (source.kind === 'docker') {
-    await write({ host: '0.0.0.0', port: 4222, storeDir: '/data/jetstream' });
-    const options_ = ['-v', `${options.dataDir}:/data`, ...asOwner()];
-    const command = ['--config', '/data/nats.conf'];
-    return startContainer(source, {
-      ...{ name: 'NATS', port: options.port, containerPort: 4222, env, logFile },
-      ...{ options: options_, command, ready, url },
-    });
-  }
-  const { child, port, busy } = await launch({
-    name: 'NATS server',
-    port: options.port,
-    start: async (at) => {
-      await write({ host: '127.0.0.1', port: at, storeDir: path.join(options.dataDir, 'jetstream') });
-      return spawnChild({
-        ...{ name: 'nats', command: source.path, args: ['--config', configFile], cwd: options.dataDir },
-        ...{ env: serverEnv, logFile },
-      });
-    },
-    ready,
-  });
+function natsServer(configText: (place: NatsPlace) => string): ConfiguredServer {
   return {
-    url: url(port),
-    port,
-    pid: child.pid,
-    description: `NATS ${source.version} (${source.rung})`,
-    ...(busy === undefined ? {} : { busyPort: busy }),
-    exited: child.exited,
-    signal: (signal) => child.signal(signal),
-    stop: async () => void (await child.stop('SIGTERM', 10_000)),
+    name: 'NATS',
+    usualPort: 4222,
+    urlVariable: 'NATS_URL',
+    configName: 'nats.conf',
+    configText: ({ host, port, dataDir }) => configText({ host, port, storeDir: path.join(dataDir, 'jetstream') }),
+    args: (configFile) => ['--config', configFile],
+    containerCommand: [],
+    greeting: { send: '', expect: /^INFO \{/ },
+    url: (port) => `nats://127.0.0.1:${port}`,
+    stopTimeoutMs: 10_000,
   };
 }
 

@@ -1,14 +1,10 @@
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { asOwner, startContainer } from './docker.js';
-import { makeFolder } from './folders.js';
+import { startConfigured } from './configured-server.js';
+import type { ConfiguredServer, ServerPlace } from './configured-server.js';
 import { climb } from './ladder.js';
-import type { Ladder, Source } from './ladder.js';
+import type { Ladder } from './ladder.js';
 import type { StartOptions } from './postgres-server.js';
-import { serverEnv, spawnChild } from './process.js';
 import { cacheRung, debianRung, dockerRung, pathRung, urlRung, variableRung, versionProbe } from './rungs.js';
 import type { RungContext } from './rungs.js';
-import { externalServer, greets, launch } from './server.js';
 import type { RunningServer } from './server.js';
 
 const debian = { name: 'redis-server', program: 'redis-server' };
@@ -48,61 +44,28 @@ export interface StartRedisOptions extends StartOptions {
 export async function startRedis(options: StartRedisOptions): Promise<RunningServer> {
   const env = options.env ?? process.env;
   const ladder = redisLadder({ env, announce: options.announce ?? (() => undefined) });
-  return climb(ladder, (source) => start(source, options));
+  const server = redisServer(options.password);
+  return climb(ladder, (source) => startConfigured(server, source, options));
 }
 
-async function start(source: Source, options: StartRedisOptions): Promise<RunningServer> {
-  if (source.kind === 'url') return externalServer(source.url, 6379, 'Redis (REDIS_URL)');
-  await makeFolder(options.dataDir, 0o700);
-  const env = options.env ?? process.env;
-  const logFile = options.logFile ?? `${options.dataDir}.log`;
-  const configFile = path.join(options.dataDir, 'redis.conf');
-  const credentials = options.password === undefined ? '' : `:${options.password}@`;
-  const url = (port: number): string => `redis://${credentials}127.0.0.1:${port}`;
-  const ready = (port: number): Promise<void> => greets(port, 'PING\r\n', /^(\+PONG|-NOAUTH)/);
-  const write = (host: string, port: number, folder: string): Promise<void> =>
-    writeFile(configFile, redisConfig({ host, port, folder, password: options.password }), { mode: 0o600 });
-  if (source.kind === 'docker') {
-    await write('0.0.0.0', 6379, '/data');
-    const mount = ['-v', `${options.dataDir}:/data`, ...asOwner()];
-    return startContainer(source, {
-      ...{ name: 'Redis', port: options.port, containerPort: 6379, env, logFile },
-      ...{ options: mount, command: ['redis-server', '/data/redis.conf'], ready, url },
-    });
-  }
-  const { child, port, busy } = await launch({
-    name: 'Redis server',
-    port: options.port,
-    start: async (at) => {
-      await write('127.0.0.1', at, options.dataDir);
-      return spawnChild({
-        ...{ name: 'redis', command: source.path, args: [configFile], cwd: options.dataDir },
-        ...{ env: serverEnv, logFile },
-      });
-    },
-    ready,
-  });
+function redisServer(password: string | undefined): ConfiguredServer {
+  const credentials = password === undefined ? '' : `:${password}@`;
   return {
-    url: url(port),
-    port,
-    pid: child.pid,
-    description: `Redis ${source.version} (${source.rung})`,
-    ...(busy === undefined ? {} : { busyPort: busy }),
-    exited: child.exited,
-    signal: (signal) => child.signal(signal),
-    stop: async () => void (await child.stop('SIGTERM', 5000)),
+    name: 'Redis',
+    usualPort: 6379,
+    urlVariable: 'REDIS_URL',
+    configName: 'redis.conf',
+    configText: (place) => redisConfig(place, password),
+    args: (configFile) => [configFile],
+    containerCommand: ['redis-server'],
+    greeting: { send: 'PING\r\n', expect: /^(\+PONG|-NOAUTH)/ },
+    url: (port) => `redis://${credentials}127.0.0.1:${port}`,
+    stopTimeoutMs: 5_000,
   };
 }
 
-interface RedisConfig {
-  readonly host: string;
-  readonly port: number;
-  readonly folder: string;
-  readonly password: string | undefined;
-}
-
-function redisConfig({ host, port, folder, password }: RedisConfig): string {
-  const lines = [`bind ${host}`, `port ${port}`, `dir ${JSON.stringify(folder)}`, 'save ""', 'appendonly no'];
+function redisConfig({ host, port, dataDir }: ServerPlace, password: string | undefined): string {
+  const lines = [`bind ${host}`, `port ${port}`, `dir ${JSON.stringify(dataDir)}`, 'save ""', 'appendonly no'];
   if (password !== undefined) lines.push(`requirepass ${password}`);
   // A container publishes on loopback only, and the password (or its absence) is our own choice.
   if (host !== '127.0.0.1') lines.push('protected-mode no');
