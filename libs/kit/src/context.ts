@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { randomFillSync } from 'node:crypto';
 import type { Actor, CallContext } from '@prime-nest/contracts/context';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newId } from './ids.js';
+import { idBytes } from './random.js';
 
 interface Store {
   readonly context: CallContext;
@@ -48,18 +48,9 @@ export function serviceContext(service: string): CallContext {
   return freshContext({ type: 'service', id: service });
 }
 
-/** Drawn in bulk: a call to the operating system per span would cost more than the rest of it. No secrets are made of it. */
-const pool = Buffer.alloc(4_096);
-let used = pool.length;
-
 function nonZeroHex(bytes: number): string {
   for (;;) {
-    if (used + bytes > pool.length) {
-      randomFillSync(pool);
-      used = 0;
-    }
-    const hex = pool.toString('hex', used, used + bytes);
-    used += bytes;
+    const hex = idBytes(bytes).toString('hex');
     if (!/^0+$/.test(hex)) return hex;
   }
 }

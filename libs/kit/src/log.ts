@@ -4,6 +4,7 @@ import type { LogFields, OnlyLogFields } from '@prime-nest/contracts/log-fields'
 import { pino } from 'pino';
 import type { DestinationStream } from 'pino';
 import { currentContext } from './context.js';
+import { toStandardOutput } from './log-destination.js';
 import { prettyStream } from './log-pretty.js';
 import { isError, maskText, redact } from './redact.js';
 
@@ -41,14 +42,12 @@ const allowed: ReadonlySet<string> = new Set(logFields);
  * `log.info({ subject }, 'rpc.served')`. Ids of the current context are added to every line.
  */
 export function createLogger({ service, level, pretty = false, destination }: LoggerOptions): Logger {
-  const stream = pretty
-    ? prettyStream(destination ?? process.stdout)
-    : (destination ?? pino.destination({ dest: 1, sync: true }));
+  const stream = pretty ? prettyStream(destination ?? process.stdout) : (destination ?? toStandardOutput());
   const log = pino(
     {
       level,
       base: { service },
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: timeField,
       mixin: contextFields,
       formatters: {
         level: (label) => ({ level: label }),
@@ -114,4 +113,17 @@ function contextFields(): Record<string, string> {
   const context = currentContext();
   if (context === undefined) return {};
   return { correlationId: context.correlationId, traceId: context.trace.traceId, spanId: context.trace.spanId };
+}
+
+let timeMs = 0;
+let timeText = '';
+
+/** As pino's own `isoTime`; the text of a millisecond is made once. */
+function timeField(): string {
+  const now = Date.now();
+  if (now !== timeMs) {
+    timeMs = now;
+    timeText = `,"time":"${new Date(now).toISOString()}"`;
+  }
+  return timeText;
 }
