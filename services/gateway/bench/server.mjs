@@ -1,7 +1,9 @@
 /** One process of the bench: the argument says which. Tells its port when it listens, its CPU time when asked. */
 import 'reflect-metadata';
-import { openSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setInterval } from 'node:timers';
 
 const [role, ...args] = process.argv.slice(2);
@@ -93,8 +95,8 @@ async function gateway(bus, redisUrl) {
   const { readGatewayConfig } = await import('../dist/config.js');
   const { Requires } = await import('../dist/access/route-access.decorator.js');
   const { createLogger } = await import('@prime-nest/kit/log');
-  const { pino } = await import('pino');
-  const destination = pino.destination({ fd: openSync('/dev/null', 'w'), sync: true });
+  const { oncePerTurn } = await import('@prime-nest/kit/log-destination');
+  const destination = oncePerTurn(openSync('/dev/null', 'w'));
   const log = createLogger({ service: 'gateway', level: 'info', destination });
   const config = readGatewayConfig({
     NODE_ENV: 'development',
@@ -104,6 +106,7 @@ async function gateway(bus, redisUrl) {
     REDIS_URL: redisUrl,
     TOKEN_ISSUER: 'bench',
     TOKEN_AUDIENCE: 'bench',
+    GATEWAY_SPOOL_DIR: mkdtempSync(path.join(tmpdir(), 'prime-nest-bench-')),
   });
   const parts = createParts({ config, connection: await connection('gateway', bus), log, isDraining: () => false });
   await parts.start();

@@ -66,6 +66,9 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
     ...parts,
     allowedOrigins: config.ALLOWED_ORIGINS,
     documentationPath: `${prefix}/docs`,
+    onOverdue: (error, request, reply) => {
+      problems.answer(error, request, reply);
+    },
   });
   const adapter = createHttpAdapter({
     trustedProxyHops: config.TRUSTED_PROXY_HOPS,

@@ -51,7 +51,6 @@ export function createHttpAdapter({
 }: HttpServerOptions): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: httpLimits.bodyBytesMax,
-    handlerTimeout: httpLimits.handlerTimeoutMs,
     requestTimeout: httpLimits.requestTimeoutMs,
     connectionTimeout: httpLimits.idleSocketTimeoutMs,
     keepAliveTimeout: httpLimits.keepAliveTimeoutMs,

@@ -6,7 +6,7 @@ import type { Clock } from '@prime-nest/kit/clock';
 import { newTrace, runInContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
 import type { Logger } from '@prime-nest/kit/log';
-import { attribute } from '@prime-nest/kit/telemetry-names';
+import { attribute, httpSpanName } from '@prime-nest/kit/telemetry-names';
 import { startSpan } from '@prime-nest/kit/telemetry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { admit } from './access/access.guard.js';
@@ -15,13 +15,15 @@ import type { DecideCommand } from './access/decide.command.js';
 import { actorOf } from './access/principal.js';
 import type { RouteSettings } from './access/route-access.decorator.js';
 import { isUnknown, isUpstreamRoute, routeSettings, routeUrl } from './http/matched-route.js';
+import { httpLimits } from './http-server.js';
 import { clientAddress } from './http/client-address.js';
 import type { ClientAddress } from './http/client-address.js';
+import { InFlight } from './http/in-flight.js';
 import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js';
 import { apiHeaders, documentationHeaders } from './http/security-headers.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
 import { rateHeaders, refusing } from './limits/verdict.js';
-import { activeRequests, countRequest, mark, rateLimited, serverSpan, verifications } from './telemetry.js';
+import { activeRequests, countRequest, describeRequest, mark, rateLimited, verifications } from './telemetry.js';
 
 export interface RequestHooksOptions {
   readonly authenticator: Authenticator;
@@ -33,6 +35,8 @@ export interface RequestHooksOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly isDraining: () => boolean;
+  /** Answers a request whose handler has not. */
+  readonly onOverdue: (error: AppError, request: FastifyRequest, reply: FastifyReply) => void;
 }
 
 const clientClosedStatus = 499;
@@ -58,6 +62,7 @@ export class RequestHooks {
   readonly #apiHeaders = apiHeaders();
   readonly #documentationHeaders = documentationHeaders();
   readonly #addresses = new WeakMap<object, ClientAddress>();
+  readonly #inFlight = new InFlight();
 
   constructor(options: RequestHooksOptions) {
     this.#options = options;
@@ -89,6 +94,12 @@ export class RequestHooks {
       this.end(request, clientClosedStatus);
       done();
     });
+    const sweep = setInterval(() => {
+      this.#answerOverdue();
+    }, httpLimits.checkEveryMs).unref();
+    fastify.addHook('onClose', () => {
+      clearInterval(sweep);
+    });
   }
 
   /** Also for what fails before any hook runs: every answer carries ids and headers. */
@@ -99,13 +110,13 @@ export class RequestHooks {
   #begin(request: FastifyRequest, reply: FastifyReply): void {
     const route = routeUrl(request);
     const { method, url } = request;
-    const { name, attributes } = serverSpan({ method, url, route });
     // A stranger's traceparent is not our parent: it could join us to any trace and decide what gets sampled.
     const stranger = parseTraceparent(headerOf(request.headers.traceparent));
     const links = stranger === undefined ? [] : [stranger];
     // Probes ask every few seconds and tell nothing: their traces are not recorded.
     const parent = route?.startsWith('/health/') === true ? newTrace() : 'none';
-    const span = startSpan(name, { kind: 'server', parent, attributes, links });
+    const span = startSpan(httpSpanName(method, route), { kind: 'server', parent, links });
+    if (span.trace.isSampled) describeRequest(span, { method, url, route });
     activeRequests.inc();
     const userAgent = request.headers['user-agent']?.slice(0, 512);
     const { ip } = this.#address(request);
@@ -121,6 +132,7 @@ export class RequestHooks {
       span,
       startedAtMs: performance.now(),
     };
+    this.#inFlight.add(request, reply);
     reply.headers(this.#isDocumentation(request) ? this.#documentationHeaders : this.#apiHeaders);
     reply.header('x-correlation-id', correlationId);
     reply.header('x-trace-id', span.trace.traceId);
@@ -151,9 +163,13 @@ export class RequestHooks {
     return undefined;
   }
 
-  async #authenticate(request: FastifyRequest): Promise<Authentication> {
+  #authenticate(request: FastifyRequest): Authentication | Promise<Authentication> {
     const found = this.#options.authenticator.authenticate(request.raw.rawHeaders, this.#options.clock());
-    const authentication = found instanceof Promise ? await found : found;
+    const note = (authentication: Authentication) => this.#note(request, authentication);
+    return found instanceof Promise ? found.then(note) : note(found);
+  }
+
+  #note(request: FastifyRequest, authentication: Authentication): Authentication {
     const { principal, failure, source } = authentication;
     verifications.inc({ result: failure?.code ?? (source === 'memory' ? 'known' : 'verified') });
     if (source !== undefined) request.state.span.setAttribute(mark.tokenSource, source);
@@ -225,31 +241,44 @@ export class RequestHooks {
     return address;
   }
 
+  /** The deadlines of all calls are shorter, so this is for what was overlooked: nobody waits for ever. */
+  #answerOverdue(): void {
+    for (const [request, reply] of this.#inFlight.takeOlderThan(performance.now() - httpLimits.handlerTimeoutMs)) {
+      // An answer that has begun goes on: an export takes as long as its reader keeps up with it.
+      if (reply.sent || reply.raw.headersSent) continue;
+      const error = new AppError('unavailable', { internal: { reason: 'the handler has not answered' } });
+      this.#options.onOverdue(error, request, reply);
+    }
+  }
+
   end(request: FastifyRequest, status: number): void {
     const { state, method } = request;
     if ((state as unknown) === undefined || state.isEnded === true) return;
     state.isEnded = true;
+    this.#inFlight.remove(request);
     const { context, span, principal, code, startedAtMs } = state;
-    const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
+    const ms = performance.now() - startedAtMs;
     const route = routeUrl(request);
     span.setAttribute(attribute.httpResponseStatusCode, status);
     span.end();
     activeRequests.dec();
-    countRequest(method, route, { status, ms: performance.now() - startedAtMs });
-    runInContext(context, () => {
-      this.#options.log[levelOf(code)](
-        {
-          method,
-          route: route ?? 'unmatched',
-          status,
-          ...(code === undefined ? {} : { code }),
-          durationMs,
-          ...(principal === undefined ? {} : { principalId: principal.id }),
-          ...(context.ip === undefined ? {} : { ip: context.ip }),
-        },
-        'http.served',
-      );
-    });
+    countRequest(method, route, { status, ms });
+    this.#options.log[levelOf(code)](
+      {
+        method,
+        route: route ?? 'unmatched',
+        status,
+        code,
+        durationMs: Math.round(ms * 10) / 10,
+        principalId: principal?.id,
+        ip: context.ip,
+        // Named here and not left to the current context: there is none where an answer ends.
+        correlationId: context.correlationId,
+        traceId: context.trace.traceId,
+        spanId: context.trace.spanId,
+      },
+      'http.served',
+    );
   }
 }
 

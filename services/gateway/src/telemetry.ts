@@ -1,4 +1,5 @@
-import { attribute, httpMethodName, httpSpanName, safePath } from '@prime-nest/kit/telemetry-names';
+import type { Span } from '@prime-nest/kit/telemetry';
+import { attribute, httpMethodName, safePath } from '@prime-nest/kit/telemetry-names';
 import { counter, gauge, histogram, observed } from '@prime-nest/kit/telemetry-metrics';
 
 /** Names of our own in the gateway's spans. Ids of people and what they typed are not among them. */
@@ -68,17 +69,12 @@ export interface Incoming {
   readonly route: string | undefined;
 }
 
-/** Name and attributes of the server span of a request (OpenTelemetry HTTP conventions). */
-export function serverSpan({ method, url, route }: Incoming) {
-  return {
-    name: httpSpanName(method, route),
-    attributes: {
-      [attribute.httpRequestMethod]: httpMethodName(method),
-      [attribute.urlPath]: safePath(url, route),
-      [attribute.urlScheme]: 'http',
-      ...(route === undefined ? {} : { [attribute.httpRoute]: route }),
-    },
-  };
+/** The attributes of the server span of a request (OpenTelemetry HTTP conventions). */
+export function describeRequest(span: Span, { method, url, route }: Incoming): void {
+  span.setAttribute(attribute.httpRequestMethod, httpMethodName(method));
+  span.setAttribute(attribute.urlPath, safePath(url, route));
+  span.setAttribute(attribute.urlScheme, 'http');
+  if (route !== undefined) span.setAttribute(attribute.httpRoute, route);
 }
 
 /** Counts a finished request. Addresses that no route knows share one label. */

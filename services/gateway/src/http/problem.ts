@@ -65,7 +65,6 @@ const fastifyCodes: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_BAD_URL: 'bad_request',
   FST_ERR_MAX_PARAM_LENGTH: 'route_not_found',
   FST_ERR_ASYNC_CONSTRAINT: 'bad_request',
-  FST_ERR_HANDLER_TIMEOUT: 'unavailable',
 };
 
 /** Any thrown value as an `AppError`: what is not known to be the caller's mistake is ours. */
