@@ -34,6 +34,9 @@ const refused = [
   ['bundled servers with jobs that run before them', ['bundled.enabled=true']],
   ['a route to nowhere', ['httpRoute.enabled=true']],
   ['more pods than the most', ['audit.autoscaling.minReplicas=9']],
+  ['the signing key of the assertions in the values', ['gateway.env.GATEWAY_ASSERTION_KEY=secret']],
+  ['a way to an upstream that no route has', ['gateway.upstreams.nobody.port=8080']],
+  ['a route file without routes', ['gateway.routes.upstreams.x.url=http://x']],
   ['no origins', ['gateway.env.ALLOWED_ORIGINS=']],
 ];
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { databaseServices } from '@prime-nest/devstack/roles-sql';
-import { composeFile, composeProblems, composeServices } from './compose.js';
+import { composeFile, composeProblems, composeServices, withRoutes } from './compose.js';
 import { at, entries, list, text } from './manifests.js';
 import type { JsonObject } from './manifests.js';
 
@@ -15,6 +15,7 @@ const jobsOfDatabase = ['roles', ...databaseServices.map((one) => `migrate-${one
 describe('the compose file', () => {
   test('passes the review, and both generations of compose know its keys', () => {
     expect(composeProblems(file)).toEqual([]);
+    expect(composeProblems(withRoutes(file))).toEqual([]);
   });
 
   test('publishes the gateway and the trace pages, and nothing else', () => {

@@ -13,6 +13,18 @@ export function composeFile(): JsonObject {
   ) as JsonObject;
 }
 
+/** The same with what deploy/compose/routes.yaml adds: variables and volumes of services that are there already. */
+export function withRoutes(file: JsonObject): JsonObject {
+  const overlay = parse(readFileSync(path.join(repositoryRoot, 'deploy/compose/routes.yaml'), 'utf8')) as JsonObject;
+  const merged = structuredClone(file);
+  for (const [name, more] of composeServices(overlay)) {
+    const service = at(merged, 'services', name) as JsonObject;
+    service['environment'] = { ...(service['environment'] as JsonObject), ...(at(more, 'environment') as JsonObject) };
+    service['volumes'] = [...list(service['volumes']), ...list(at(more, 'volumes'))];
+  }
+  return merged;
+}
+
 export const composeServices = (file: JsonObject): [string, Json][] => entries(file['services']);
 
 /** Keys that one of the two generations of compose refuses, or that only BuildKit knows. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readAuditConfig, readStorageConfig } from '@prime-nest/audit/config';
-import { readGatewayConfig } from '@prime-nest/gateway/config';
+import { assertionKey, readGatewayConfig } from '@prime-nest/gateway/config';
+import { checkRouteFile } from '@prime-nest/gateway/upstream/check-route-file';
 import { readIdentityConfig, readIdentityStorageConfig } from '@prime-nest/identity/config';
 import { readRbacConfig, readRbacStorageConfig } from '@prime-nest/rbac/config';
 import { nkeys } from '@nats-io/transport-node';
@@ -8,7 +9,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { composeFile, composeServices } from './compose.js';
+import { composeFile, composeServices, withRoutes } from './compose.js';
 import { at, entries, list, manifestsOf, text, variants, workloads } from './manifests.js';
 import type { Json, Manifest, Workload } from './manifests.js';
 
@@ -34,6 +35,7 @@ beforeAll(() => {
     'private-key': rsa['privateKey'] ?? '',
     'public-key': rsa['publicKey'] ?? '',
     'signing-key': ed25519['privateKey'] ?? '',
+    'assertion-key': ed25519['privateKey'] ?? '',
     'key-encryption-key': randomBytes(32).toString('base64'),
     password: 'a password of the test',
   };
@@ -94,6 +96,17 @@ describe.each(variants)('what %s gives to the services', (variant) => {
   });
 });
 
+test.each(['production', 'everything'] as const)(
+  'the route file that %s mounts is one that the gateway takes',
+  (variant) => {
+    const found = manifestsOf(variant).find(
+      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.endsWith('-gateway-routes'),
+    );
+    const bytes = Buffer.from(text(at(found, 'data', 'routes.json')));
+    expect(checkRouteFile(bytes, { prefix: 'api', routes: [] })).toHaveProperty('file.routes.0.methods', ['GET']);
+  },
+);
+
 describe('what the compose file gives', () => {
   const known = composeServices(composeFile()).filter(([name]) => name in readers);
 
@@ -104,6 +117,16 @@ describe('what the compose file gives', () => {
     const config = readers[name]?.(here(env));
     expect(config).toMatchObject({ NODE_ENV: 'production' });
   });
+});
+
+test('what the compose file gives to a gateway with a route file is accepted, with the key that it signs with', () => {
+  const gateway = at(withRoutes(composeFile()), 'services', 'gateway');
+  const env = Object.fromEntries(entries(at(gateway, 'environment')).map(([key, value]) => [key, text(value)]));
+  const config = readGatewayConfig(here(env));
+  expect(config.GATEWAY_ROUTES_FILE).toBe('/etc/prime-nest/routes.json');
+  expect(assertionKey(config)?.asymmetricKeyType).toBe('ed25519');
+  const folders = list(at(gateway, 'volumes')).map((volume) => text(volume).replace(/^.*(?=:\/etc)/, ''));
+  expect(folders).toContain(':/etc/prime-nest:ro');
 });
 
 test('a variable that no service knows would be found (control)', () => {

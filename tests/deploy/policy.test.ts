@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { busUsers } from '@prime-nest/contracts/bus';
 import { databaseServices } from '@prime-nest/devstack/roles-sql';
 import { at, list, manifestsOf, text, variants, workloads } from './manifests.js';
-import type { Json, JsonObject, Manifest } from './manifests.js';
+import type { Json, JsonObject, Manifest, Variant } from './manifests.js';
 import { egressOf, ingressOf, internalEdges, openPods } from './network.js';
 import { policyProblems } from './policy.js';
 
@@ -14,14 +14,20 @@ const onTheDatabase = (component: string): boolean =>
   component === 'bootstrap' ||
   databaseServices.some((service) => component.replace(/^(migrate|seed)-/, '') === service);
 
-/** Where a component has to be able to go, by the bus matrix and the database matrix. */
-function neededPorts(component: string, isTraced: boolean, hasSentinels: boolean): string[] {
+/** Of the route file's upstreams, where there is one: the pods behind invoices.billing.svc, and reports.example.com. */
+const upstreamPorts: Partial<Record<Variant, string>> = { production: '8080', everything: '443' };
+
+/** Where a component has to be able to go, by the bus matrix, the database matrix and the route file. */
+function neededPorts(component: string, variant: Variant): string[] {
+  const isTraced = variant !== 'minimal';
+  const upstream = upstreamPorts[variant];
   if (servers.includes(component)) return [];
   const isService = ['gateway', ...databaseServices].includes(component);
   return [
     ...(onTheBus.has(component as never) ? [ports.bus] : []),
     ...(onTheDatabase(component) ? [ports.database] : []),
-    ...(component === 'gateway' ? [ports.cache, ...(hasSentinels ? [ports.sentinels] : [])] : []),
+    ...(component === 'gateway' ? [ports.cache, ...(variant === 'operators' ? [ports.sentinels] : [])] : []),
+    ...(component === 'gateway' && upstream !== undefined ? [upstream] : []),
     ...(isService && isTraced ? [ports.traces] : []),
   ].sort();
 }
@@ -38,12 +44,8 @@ describe.each(variants)('the manifests of %s', (variant) => {
   });
 
   test('open exactly the ways of the bus matrix and the database matrix', () => {
-    const isTraced = variant !== 'minimal';
     const open = workloads(all).map((one) => [one.component, egressOf(all, one)]);
-    const needed = workloads(all).map(({ component }) => [
-      component,
-      neededPorts(component, isTraced, variant === 'operators'),
-    ]);
+    const needed = workloads(all).map(({ component }) => [component, neededPorts(component, variant)]);
     expect(open).toEqual(needed);
     expect(open.length).toBeGreaterThanOrEqual(9);
   });
@@ -124,6 +126,14 @@ const weakenings: [string, (all: Manifest[]) => void, string][] = [
   ['two scalers', (all) => put(at(deployment(all, 'gateway'), 'spec'), 'replicas', 3), 'scaled by two'],
   ['no spread', (all) => delete pod(all)['topologySpreadConstraints'], 'not spread'],
   ['no checksum', (all) => put(at(deployment(all), 'spec', 'template', 'metadata'), 'annotations', {}), 'not replaced'],
+  [
+    'a route file without a checksum',
+    (all) =>
+      delete (at(deployment(all, 'gateway'), 'spec', 'template', 'metadata', 'annotations') as JsonObject)[
+        'checksum/routes'
+      ],
+    'when its routes change',
+  ],
   ['an absent configuration', (all) => drop(all, 'ConfigMap'), 'absent ConfigMap'],
   [
     'a public service',
@@ -163,7 +173,7 @@ describe('the review finds (controls)', () => {
     list(at(policy, 'spec', 'egress')).push({ ports: [{ protocol: 'TCP', port: 5432 }] });
     const gateway = workloads(all).find(({ component }) => component === 'gateway');
     expect(gateway && egressOf(all, gateway)).toContain(ports.database);
-    expect(neededPorts('gateway', true, false)).not.toContain(ports.database);
+    expect(neededPorts('gateway', 'production')).not.toContain(ports.database);
     expect(text(at(policy, 'kind'))).toBe('NetworkPolicy');
   });
 });

@@ -121,6 +121,14 @@ const references: Rule = (workload, all) => {
       !isService(workload) || at(annotations, 'checksum/config') !== undefined,
       'is not replaced when its configuration changes',
     ),
+    ...list(at(workload.pod, 'volumes'))
+      .filter((volume) => isService(workload) && at(volume, 'configMap') !== undefined)
+      .flatMap((volume) =>
+        unless(
+          at(annotations, `checksum/${text(at(volume, 'name'))}`) !== undefined,
+          `is not replaced when its ${text(at(volume, 'name'))} change`,
+        ),
+      ),
   ];
 };
 

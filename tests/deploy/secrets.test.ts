@@ -89,6 +89,7 @@ describe('the secrets of an installation', () => {
     expect([rsa.asymmetricKeyType, rsa.asymmetricKeyDetails?.modulusLength]).toEqual(['rsa', 3072]);
     expect(createPublicKey(rsa).export({ type: 'spki', format: 'pem' })).toBe(read('identity/public-key'));
     expect(createPrivateKey(read('audit/signing-key')).asymmetricKeyType).toBe('ed25519');
+    expect(createPrivateKey(read('gateway/assertion-key')).asymmetricKeyType).toBe('ed25519');
     expect(Buffer.from(read('identity/key-encryption-key'), 'base64')).toHaveLength(32);
   });
 });

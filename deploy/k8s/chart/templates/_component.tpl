@@ -9,6 +9,7 @@
 {{- $port := ternary "http" "health" (eq $service "gateway") -}}
 {{- $number := ternary 3000 8080 (eq $service "gateway") -}}
 {{- $plain := include "pn.plainEnv" $scope -}}
+{{- $routes := ternary (include "pn.routes" $root) "" (eq $service "gateway") -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -26,6 +27,17 @@ metadata:
   labels: {{- include "pn.labels" $scope | nindent 4 }}
 data:
   {{- $plain | nindent 2 }}
+{{- if $routes }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ $name }}-routes
+  labels: {{- include "pn.labels" $scope | nindent 4 }}
+data:
+  routes.json: |
+    {{- $routes | nindent 4 }}
+{{- end }}
 ---
 apiVersion: v1
 kind: Service
@@ -65,6 +77,9 @@ spec:
         {{- end }}
       annotations:
         checksum/config: {{ $plain | sha256sum }}
+        {{- with $routes }}
+        checksum/routes: {{ . | sha256sum }}
+        {{- end }}
         {{- with $v.secretsRevision }}
         prime-nest/secrets-revision: {{ . | quote }}
         {{- end }}
@@ -133,18 +148,26 @@ spec:
             {{- if eq $service "gateway" }}
             - { name: spool, mountPath: /spool }
             {{- end }}
+            {{- if $routes }}
+            - { name: routes, mountPath: /etc/prime-nest, readOnly: true }
+            {{- end }}
             {{- with $own.signedStateClaim }}
             - { name: state, mountPath: /state }
             {{- end }}
       volumes:
         - name: secrets
-          secret: { secretName: {{ $own.existingSecret }}, defaultMode: 0440 }
+          # 288 is 0440, which YAML 1.1 and 1.2 read differently.
+          secret: { secretName: {{ $own.existingSecret }}, defaultMode: 288 }
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
         {{- if eq $service "gateway" }}
         # Events that audit has not confirmed: outlives a container, not its pod, which hands them over before it ends.
         - name: spool
           emptyDir: { sizeLimit: {{ $own.spoolSize }} }
+        {{- end }}
+        {{- if $routes }}
+        - name: routes
+          configMap: { name: {{ $name }}-routes }
         {{- end }}
         {{- with $own.signedStateClaim }}
         - name: state

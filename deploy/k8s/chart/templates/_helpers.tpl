@@ -59,6 +59,9 @@ capabilities: { drop: [ALL] }
 - { name: NATS_NKEY_SEED_FILE, value: /run/prime-nest/nkey-seed }
 {{- if eq .service "gateway" }}
 - { name: REDIS_URL_FILE, value: /run/prime-nest/redis-url }
+{{- if include "pn.routes" .root }}
+- { name: GATEWAY_ASSERTION_KEY_FILE, value: /run/prime-nest/assertion-key }
+{{- end }}
 {{- else }}
 - { name: {{ $prefix }}_DB_URL_FILE, value: /run/prime-nest/db-url }
 {{- end }}
@@ -81,6 +84,7 @@ capabilities: { drop: [ALL] }
 {{- $env := dict "NATS_URL" $v.nats.url "NATS_TLS_CA_FILE" "/run/prime-nest/ca.crt" "SHUTDOWN_TIMEOUT_MS" (mul 1000 (int $v.lifecycle.shutdownSeconds) | toString) -}}
 {{- if eq .service "gateway" -}}
 {{- $env = merge $env (dict "PORT" "3000" "GATEWAY_SPOOL_DIR" "/spool" "METRICS_PORT" "9464" "REDIS_TLS_CA_FILE" "/run/prime-nest/ca.crt") -}}
+{{- if include "pn.routes" .root }}{{- $_ := set $env "GATEWAY_ROUTES_FILE" "/etc/prime-nest/routes.json" -}}{{- end -}}
 {{- with $v.redis.sentinelName }}{{- $_ := set $env "REDIS_SENTINEL_NAME" . -}}{{- end -}}
 {{- with $v.tracing.urlTemplate }}{{- $_ := set $env "TRACE_URL_TEMPLATE" . -}}{{- end -}}
 {{- else -}}
@@ -94,6 +98,27 @@ capabilities: { drop: [ALL] }
 {{- range $name, $value := mustMergeOverwrite $env (deepCopy $shared) (deepCopy (index $v .service).env) }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end -}}
+{{- end -}}
+
+{{/* The route file as JSON; nothing when there is none. */}}
+{{- define "pn.routes" -}}
+{{- with .Values.gateway -}}
+{{- if .routesJson -}}{{- .routesJson | fromJson | toPrettyJson -}}
+{{- else if .routes -}}{{- .routes | toPrettyJson -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The ways of the gateway to the upstreams of its route file, which it calls over HTTP. */}}
+{{- define "pn.upstreamEdges" -}}
+{{- $ways := .Values.gateway.upstreams -}}
+{{- range $name, $upstream := (include "pn.routes" . | default "{}" | fromJson).upstreams | default dict }}
+{{- if hasKey $upstream "url" }}
+{{- $address := urlParse $upstream.url }}
+{{- $implied := regexFind ":[0-9]+$" $address.host | trimPrefix ":" | default (ternary "443" "80" (eq $address.scheme "https")) }}
+{{- $way := index $ways $name | default dict }}
+{{ include "pn.edge" (dict "direction" "to" "port" ($way.port | default $implied | int) "peers" $way.peers) }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* true when more than one pod is meant to run. */}}

@@ -52,7 +52,8 @@ spec:
       volumes:
         - name: secrets
           projected:
-            defaultMode: 0440
+            # 0440
+            defaultMode: 288
             sources: {{- .sources | nindent 14 }}
         - name: tmp
           emptyDir: { sizeLimit: 64Mi }
