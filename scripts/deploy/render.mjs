@@ -34,7 +34,7 @@ export function manifests(rendered) {
     const isJob =
       hook !== undefined ||
       document.get('kind') === 'Job' ||
-      document.getIn(['metadata', 'name']).endsWith('-bootstrap');
+      /-(bootstrap|jobs)$/.test(document.getIn(['metadata', 'name']));
     for (const name of Object.keys(annotations).filter((key) => key.startsWith('helm.sh/')))
       document.deleteIn(['metadata', 'annotations', name]);
     if (document.getIn(['metadata', 'annotations'])?.items.length === 0) document.deleteIn(['metadata', 'annotations']);

@@ -101,6 +101,20 @@ const weakenings: [string, (all: Manifest[]) => void, string][] = [
   ['a token', (all) => delete pod(all)['automountServiceAccountToken'], 'service account token'],
   ['the host’s network', (all) => put(pod(all), 'hostNetwork', true), 'hostNetwork'],
   ['a host path', (all) => list(pod(all)['volumes']).push({ name: 'x', hostPath: { path: '/' } }), 'host path'],
+  [
+    'a loose mode',
+    (all) =>
+      put(
+        at(
+          list(pod(all)['volumes']).find((volume) => at(volume, 'secret') !== undefined),
+          'secret',
+        ),
+        'defaultMode',
+        440,
+      ),
+    'mounts secrets with mode 0670',
+  ],
+  ['the default account', (all) => delete pod(all)['serviceAccountName'], 'default account'],
   ['privileged', (all) => put(container(all)['securityContext'], 'privileged', true), 'is privileged'],
   ['escalation', (all) => put(container(all)['securityContext'], 'allowPrivilegeEscalation', true), 'gain privileges'],
   ['a writable root', (all) => put(container(all)['securityContext'], 'readOnlyRootFilesystem', false), 'can write'],

@@ -14,8 +14,19 @@ const isolation: Rule = ({ pod }) => [
   ...unless(at(pod, 'automountServiceAccountToken') === false, 'mounts a service account token'),
   ...unless(at(pod, 'enableServiceLinks') === false, 'gets the addresses of all Services in its environment'),
   ...['hostNetwork', 'hostPID', 'hostIPC'].filter((key) => at(pod, key) === true).map((key) => `uses ${key}`),
-  ...list(at(pod, 'volumes')).flatMap((volume) => unless(at(volume, 'hostPath') === undefined, 'mounts a host path')),
+  ...list(at(pod, 'volumes')).flatMap((volume) => [
+    ...unless(at(volume, 'hostPath') === undefined, 'mounts a host path'),
+    ...secretMode(volume),
+  ]),
 ];
+
+/** Secrets as files are there for the group of the pod to read (0440), and for nobody else. */
+function secretMode(volume: Json): string[] {
+  const projected = list(at(volume, 'projected', 'sources')).some((source) => at(source, 'secret') !== undefined);
+  const source = projected ? at(volume, 'projected') : at(volume, 'secret');
+  const mode = Number(at(source, 'defaultMode') ?? 0o644);
+  return unless(source === undefined || mode === 0o440, `mounts secrets with mode 0${mode.toString(8)}`);
+}
 
 const containers: Rule = ({ containers }) =>
   containers.flatMap((container) => {
@@ -116,7 +127,7 @@ const references: Rule = (workload, all) => {
     ...accounts.flatMap((one) =>
       unless(at(one, 'automountServiceAccountToken') === false, 'has an account with a token'),
     ),
-    ...unless(!isService(workload) || account !== '', 'runs as the default account'),
+    ...unless(account !== '', 'runs as the default account'),
     ...unless(
       !isService(workload) || at(annotations, 'checksum/config') !== undefined,
       'is not replaced when its configuration changes',

@@ -33,6 +33,7 @@ spec:
         prime-nest/reaches: {{ .reaches }}
     spec:
       restartPolicy: OnFailure
+      serviceAccountName: {{ include "pn.name" .root }}-jobs
       {{- include "pn.podSecurity" .root | nindent 6 }}
       containers:
         - name: {{ .name }}
