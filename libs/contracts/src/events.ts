@@ -50,6 +50,7 @@ export const eventTable = {
   'gateway.recording.started.v1': { action: 'recording.start', resource: 'recording' },
   'gateway.recording.stopped.v1': { action: 'recording.stop', resource: 'recording' },
   'gateway.recording.lost.v1': { action: 'recording.lose', resource: 'recording' },
+  'gateway.source.rewound.v1': { action: 'source.rewind', resource: 'source' },
 
   'audit.log.searched.v1': { action: 'audit.search', resource: 'log' },
   'audit.log.exported.v1': { action: 'audit.export', resource: 'log' },

@@ -29,7 +29,12 @@ import type { RecordEvent } from './spool/record-event.js';
 
 export type AppConfig = Pick<
   GatewayConfig,
-  'API_PREFIX' | 'ALLOWED_ORIGINS' | 'TRUSTED_PROXY_HOPS' | 'HTTP_MAX_CONNECTIONS' | 'HTTP_MAX_CONNECTIONS_PER_ADDRESS'
+  | 'API_PREFIX'
+  | 'API_DOCS'
+  | 'ALLOWED_ORIGINS'
+  | 'TRUSTED_PROXY_HOPS'
+  | 'HTTP_MAX_CONNECTIONS'
+  | 'HTTP_MAX_CONNECTIONS_PER_ADDRESS'
 >;
 
 export interface AppParts extends RouteParts {
@@ -115,7 +120,7 @@ export async function buildApp(config: AppConfig, parts: AppParts): Promise<App>
     const reason = `no @Public, @Authenticated or @Requires on ${undeclared.join(', ')}`;
     throw new AppError('internal', { internal: { reason } });
   }
-  serveDocument(nest, createDocument(nest), () => upstreams?.load.table?.routes ?? []);
+  if (config.API_DOCS) serveDocument(nest, createDocument(nest), () => upstreams?.load.table?.routes ?? []);
   await nest.init();
   await fastify.ready();
   parts.limit.declare(limits);

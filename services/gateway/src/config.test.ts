@@ -94,4 +94,10 @@ describe('the configuration', () => {
     expect(found).toContain('did you mean RATE_LIMIT_ANONYMOUS_MAX');
     expect(found).not.toContain('99999');
   });
+
+  test('the documentation is shown by default, but in production only where that is said', () => {
+    expect(readGatewayConfig({ ...production, NODE_ENV: 'development' }).API_DOCS).toBe(true);
+    expect(readGatewayConfig(production).API_DOCS).toBe(false);
+    expect(readGatewayConfig({ ...production, API_DOCS: 'true' }).API_DOCS).toBe(true);
+  });
 });

@@ -16,6 +16,7 @@ export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_POR
   readonly PORT: number;
   readonly HOST: string;
   readonly API_PREFIX: string;
+  readonly API_DOCS: boolean;
   readonly ALLOWED_ORIGINS: readonly string[];
   readonly REDIS_URL: Secret;
   readonly REDIS_SENTINEL_NAME?: string;
@@ -83,6 +84,13 @@ export const gatewayEnv = Joi.object({
     .pattern(/^[a-z0-9-]+(\/[a-z0-9-]+)*$/)
     .default('api')
     .description('First part of every path except health and the key set.'),
+  API_DOCS: Joi.boolean()
+    .when('NODE_ENV', {
+      is: 'production',
+      then: Joi.boolean().default(false),
+      otherwise: Joi.boolean().default(true),
+    })
+    .description('Shows the API document and its pages at `<prefix>/docs`; in production only where this is set.'),
   ALLOWED_ORIGINS: originList.when('NODE_ENV', {
     is: 'production',
     then: Joi.string()

@@ -25,7 +25,8 @@ export function createDocument(nest: NestFastifyApplication): OpenAPIObject {
 }
 
 /**
- * Swagger UI under `<prefix>/docs`, the document at `<prefix>/docs-json`. Shown on purpose: it holds no secret.
+ * Swagger UI under `<prefix>/docs`, the document at `<prefix>/docs-json`: public, like what it describes, and counted by
+ * the rate limit as any public route. Not in production unless `API_DOCS` says so.
  * `routes`: those of the route file at the moment, which the document shows beside our own.
  */
 export function serveDocument(

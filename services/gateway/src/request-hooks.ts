@@ -144,6 +144,7 @@ export class RequestHooks {
     const settings = routeSettings(request);
     if (this.#checkOrigin(request, reply, settings)) return reply;
     if (this.#isDocumentation(request) && !request.is404) {
+      await this.#consume(request, reply, { settings, authentication: undefined });
       if (!this.#isPublished(request.url)) throw new AppError('route_not_found');
       return undefined;
     }

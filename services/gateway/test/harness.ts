@@ -117,6 +117,7 @@ export interface GatewayOptions {
   readonly routeLimits?: RouteOverrides;
   readonly allowedOrigins?: readonly string[];
   readonly trustedProxyHops?: number;
+  readonly apiDocs?: boolean;
   readonly connectionsPerAddress?: number;
   readonly controllers?: NonNullable<AppParts['controllers']>;
   readonly routesFile?: string;
@@ -144,6 +145,7 @@ export async function startGateway({ nats, redis }: Servers, options: GatewayOpt
   const connection = await connectBus({ ...nats.credentials('gateway'), servers, log });
   const config = {
     API_PREFIX: 'api',
+    API_DOCS: options.apiDocs ?? true,
     ALLOWED_ORIGINS: options.allowedOrigins ?? [],
     TRUSTED_PROXY_HOPS: options.trustedProxyHops ?? 0,
     HTTP_MAX_CONNECTIONS: 10_000,

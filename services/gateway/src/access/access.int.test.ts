@@ -65,6 +65,27 @@ describe('a route with a permission', () => {
     expect([response.status, (await problemOf(response)).code]).toEqual([503, 'unavailable']);
     expect(response.headers.get('retry-after')).toBe('1');
     expect(servers.peers.calls('rbac.role.list.v1')).toEqual([]);
+    expect(servers.peers.calls('rbac.access.decide.v1')).toHaveLength(2);
+  });
+
+  test('asks once more when rbac says at once that it cannot decide: another replica may know', async () => {
+    let asked = 0;
+    servers.peers.answer('rbac.access.decide.v1', (request) => {
+      asked += 1;
+      if (asked === 1) return unavailable();
+      return { revision: 7, decisions: request.checks.map(() => ({ effect: 'allow' as const })) };
+    });
+    expect((await list(newUser(servers.key).headers)).status).toBe(200);
+    expect(asked).toBe(2);
+  });
+
+  test('never asks again about a deny, nor after a silence', async () => {
+    allowOnly(servers.peers, []);
+    expect((await list(newUser(servers.key).headers)).status).toBe(403);
+    expect(servers.peers.calls('rbac.access.decide.v1')).toHaveLength(1);
+    servers.peers.silence('rbac.access.decide.v1');
+    expect((await list(newUser(servers.key).headers)).status).toBe(503);
+    expect(servers.peers.calls('rbac.access.decide.v1')).toHaveLength(2);
   });
 
   test.each([

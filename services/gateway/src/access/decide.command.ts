@@ -1,6 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Check, Decision } from '@prime-nest/contracts/rbac';
+import type { RpcRequest, RpcResponse } from '@prime-nest/contracts/rpc';
+import type { Rpc } from '@prime-nest/contracts/subjects';
 import { startSpan } from '@prime-nest/kit/telemetry';
 import type { Span } from '@prime-nest/kit/telemetry';
 import type { Calls } from '../calls.js';
@@ -10,6 +13,9 @@ export interface Decided {
   readonly decision: Decision;
   readonly revision: number;
 }
+
+type DecideRequest = RpcRequest<Rpc, 'rbac.access.decide.v1'>;
+type Decisions = RpcResponse<Rpc, 'rbac.access.decide.v1'>;
 
 interface Waiting {
   readonly check: Check;
@@ -22,11 +28,15 @@ interface Waiting {
 }
 
 const checksMax = 256;
+/** Only an answer that came this soon leaves time for another question; a silence has used up the deadline. */
+const soonMs = 250;
+/** Long enough for a replica that is being replaced to leave the queue group. */
+const pauseMs = 20;
 
 /**
  * Asks rbac. Checks that come up in the same turn of the event loop travel in one message and are decided at one
- * revision; equal ones are asked once. An error is the error of every check in the message and never a decision. The
- * message carries the context of its first recorded check; the spans of the others point there.
+ * revision; equal ones are asked once. An error is the error of every check in the message and never a decision; a quick
+ * `unavailable` is asked about once more, because another replica may know, and a decision never is. The message carries the context of its first recorded check; the spans of the others point there.
  */
 export class DecideCommand {
   readonly #calls: Calls;
@@ -64,7 +74,7 @@ export class DecideCommand {
     }
     try {
       const request = { checks: [...checks.values()].map(({ check }) => check) };
-      const { revision, decisions } = await this.#calls.call('rbac.access.decide.v1', request, carried);
+      const { revision, decisions } = await this.#decide(request, carried);
       if (decisions.length !== checks.size)
         throw new AppError('internal', { internal: { reason: 'decisions missing' } });
       for (const waiting of batch) {
@@ -83,6 +93,18 @@ export class DecideCommand {
         waiting.reject(error);
       }
     }
+  }
+
+  async #decide(request: DecideRequest, context: CallContext): Promise<Decisions> {
+    const startedAtMs = performance.now();
+    try {
+      return await this.#calls.call('rbac.access.decide.v1', request, context);
+    } catch (error) {
+      const isUnavailable = error instanceof AppError && error.code === 'unavailable';
+      if (!isUnavailable || performance.now() - startedAtMs > soonMs) throw error;
+    }
+    await wait(pauseMs);
+    return this.#calls.call('rbac.access.decide.v1', request, context);
   }
 }
 

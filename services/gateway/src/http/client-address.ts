@@ -2,7 +2,6 @@ import { z } from 'zod';
 
 const Ipv4 = z.ipv4();
 const Ipv6 = z.ipv6();
-const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i;
 
 export interface ClientAddress {
   /** As recorded: without zone, IPv4-mapped IPv6 as IPv4. Undefined when it is no address at all. */
@@ -14,20 +13,33 @@ export interface ClientAddress {
 /** `raw`: the peer's address, or what the last trusted proxy said it was. */
 export function clientAddress(raw: string | undefined): ClientAddress {
   const text = (raw ?? '').replace(/%.*$/, '');
-  const ipv4 = mapped.exec(text)?.[1] ?? text;
-  if (Ipv4.safeParse(ipv4).success) return { ip: ipv4, key: ipv4 };
-  if (Ipv6.safeParse(text).success) return { ip: text, key: `${networkOf(text)}::/64` };
-  return { key: 'unknown' };
+  if (Ipv4.safeParse(text).success) return { ip: text, key: text };
+  if (!Ipv6.safeParse(text).success) return { key: 'unknown' };
+  const groups = groupsOf(text);
+  const ipv4 = mappedIpv4(groups);
+  if (ipv4 !== undefined) return { ip: ipv4, key: ipv4 };
+  const network = groups.slice(0, 4).map((group) => group.toString(16));
+  return { ip: text, key: `${network.join(':')}::/64` };
 }
 
-/** The first 64 bits, four groups without leading zeros. */
-function networkOf(ip: string): string {
-  const [head = '', tail] = ip.toLowerCase().split('::', 2);
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  // An embedded IPv4 address stands for two groups; it can only be at the very end.
-  const width = (groups: readonly string[]) => groups.length + (groups.at(-1)?.includes('.') === true ? 1 : 0);
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - width(left) - width(right));
-  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right].slice(0, 4);
-  return groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':');
+/** The IPv4 address inside an IPv4-mapped one (RFC 4291 §2.5.5.2), however it is written. */
+function mappedIpv4(groups: readonly number[]): string | undefined {
+  const [high = 0, low = 0] = groups.slice(6);
+  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff;
+  return isMapped ? [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.') : undefined;
+}
+
+/** The eight groups of an IPv6 address in any of its spellings (RFC 4291 §2.2). */
+function groupsOf(ip: string): number[] {
+  const [head = [], tail = []] = ip.split('::', 2).map((part) => part.split(':').filter((group) => group !== ''));
+  const left = head.flatMap(numbersOf);
+  const right = tail.flatMap(numbersOf);
+  return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
+}
+
+/** An embedded IPv4 address stands for two groups. */
+function numbersOf(group: string): number[] {
+  if (!group.includes('.')) return [Number.parseInt(group, 16)];
+  const [a = 0, b = 0, c = 0, d = 0] = group.split('.').map(Number);
+  return [(a << 8) | b, (c << 8) | d];
 }

@@ -89,4 +89,12 @@ describe('the documentation', () => {
   ])('%s answers 404', async (path) => {
     expect([400, 404]).toContain((await gateway.fetch(path)).status);
   });
+
+  test('is not there where it is switched off', async () => {
+    const closed = await startGateway(servers, { apiDocs: false });
+    for (const path of ['/api/docs', '/api/docs-json', '/api/docs/swagger-ui-bundle.js']) {
+      expect([path, (await closed.fetch(path)).status]).toEqual([path, 404]);
+    }
+    await closed.stop();
+  });
 });

@@ -167,16 +167,36 @@ describe('the rate limit', () => {
     await stopAll();
   });
 
-  test('health, keys and documentation are not counted', async () => {
+  test('with two trusted hops the address that the first of them added counts, and no further', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 2, trustedProxyHops: 2 });
+    const from = async (forwarded: string) =>
+      (await gateway.fetch('/api/roles', { headers: { 'x-forwarded-for': forwarded } })).status;
+    expect(await from('198.51.100.1, 203.0.113.200')).toBe(401);
+    expect(await from('10.9.9.9, 198.51.100.1, 203.0.113.201')).toBe(401);
+    expect(await from('10.8.8.8, 10.9.9.9, 198.51.100.1, 203.0.113.202')).toBe(429);
+    expect(await from('198.51.100.2, 203.0.113.200')).toBe(401);
+    // The same IPv4 address in IPv6's clothes, in both spellings.
+    expect(await from('::ffff:c633:6402, 203.0.113.200')).toBe(401);
+    expect(await from('::ffff:198.51.100.2, 203.0.113.200')).toBe(429);
+    // Fewer entries than proxies: the client has left one out, and what is there is not taken for more than it is.
+    expect([await from('203.0.113.9'), await from('203.0.113.9'), await from('203.0.113.9')]).toEqual([401, 401, 429]);
+    await stopAll();
+  });
+
+  test('the pages of the documentation are counted as any other public route', async () => {
+    await flush();
+    const gateway = await start({ anonymousMax: 3 });
+    const page = async (path: string) => (await gateway.fetch(path)).status;
+    expect([await page('/api/docs'), await page('/api/docs/swagger-ui-bundle.js')]).toEqual([200, 200]);
+    expect([await page('/api/docs-json'), await page('/api/docs')]).toEqual([200, 429]);
+    await stopAll();
+  });
+
+  test('health and keys are not counted', async () => {
     await flush();
     const gateway = await start({ anonymousMax: 1 });
-    for (const path of [
-      '/health/liveness',
-      '/health/readiness',
-      '/.well-known/jwks.json',
-      '/api/docs',
-      '/api/docs-json',
-    ]) {
+    for (const path of ['/health/liveness', '/health/readiness', '/.well-known/jwks.json']) {
       for (let i = 0; i < 3; i++) expect([path, (await gateway.fetch(path)).status]).toEqual([path, 200]);
     }
     await stopAll();

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { busHealth } from '@prime-nest/kit/bus/connection';
 import type { Logger } from '@prime-nest/kit/log';
+import type { Rewound } from '@prime-nest/kit/outbox/origin';
 import { publishBatch } from '@prime-nest/kit/outbox/publish';
 import { ReceiptWatch } from '@prime-nest/kit/outbox/receipt-watch';
 import type { WatchOptions } from '@prime-nest/kit/outbox/receipt-watch';
@@ -15,8 +16,10 @@ export interface SpoolRelayOptions {
   readonly log: Logger;
   /** Lines that cannot be read any more: the folder was taken away. */
   readonly onGone: (lines: number) => void;
-  /** Writes records again under new numbers; resolves when that is done or waits for the disk. */
-  readonly renew: (records: readonly SpoolRecord[]) => Promise<void>;
+  /** Numbers that go out again: what JetStream lost stays visible. */
+  readonly onRewound: (rewound: Rewound) => void;
+  /** Writes records again under new numbers, and what they were; resolves when that is done or waits for the disk. */
+  readonly renew: (records: readonly SpoolRecord[], rewound: Rewound) => Promise<void>;
 }
 
 interface Progress {
@@ -139,6 +142,7 @@ export class SpoolRelay {
       if (watch.isStalled(sequence, BigInt(published))) {
         progress.published = progress.receipted;
         log.warn({ epoch: epoch.id, from: published, receipt: sequence }, 'spool.rewound');
+        this.#options.onRewound({ epoch: epoch.id, from: published, to: progress.receipted });
       }
     }
     if (progress.receipted < progress.published) watch.ask(epoch.id, this.#isHurrying);
@@ -164,7 +168,7 @@ export class SpoolRelay {
     );
     this.#epochs.delete(epoch.id);
     await epoch.close();
-    await this.#options.renew(records);
+    await this.#options.renew(records, { epoch: epoch.id, from: epoch.last, to: receipt, isAbandoned: true });
     await epoch.remove();
   }
 

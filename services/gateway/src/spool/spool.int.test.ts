@@ -212,6 +212,11 @@ describe('an event of the gateway', () => {
     await provision();
     await eventually(async () => (await totalOf('gateway.access.denied.v1')) === 20);
     expect(saw('spool.rewound')).toBe(true);
+    // What was lost on the way stays visible in the log.
+    const said = await eventually(
+      async () => (await recorded()).find(({ type }) => type === 'gateway.source.rewound.v1') ?? false,
+    );
+    expect(said.change?.after).toMatchObject({ from: 21, to: 0 });
   });
 
   test('gets a new number when the log was set back behind what is still here, and is one entry all the same', async () => {
@@ -232,6 +237,11 @@ describe('an event of the gateway', () => {
       // Number 21 of the old epoch was in the file that was still here.
       return Array.from({ length: 10 }, (_, i) => `GET /${20 + i}`).every((route) => routes.includes(route));
     });
+    // The log need not wait for the numbers of the old epoch that nobody has any more.
+    const given = await eventually(
+      async () => (await inLog()).find(({ type }) => type === 'gateway.source.rewound.v1') ?? false,
+    );
+    expect(given.change?.after).toMatchObject({ to: 0, isAbandoned: true });
   });
 });
 

@@ -63,7 +63,8 @@ export class Spool {
       receipts,
       log,
       onGone: (lines) => this.#writer.lose('unknown', lines, 'spool_gone'),
-      renew: (records) => this.#writer.renew(records),
+      onRewound: (rewound) => this.#writer.sayRewound(rewound),
+      renew: (records, rewound) => this.#writer.renew(records, rewound),
     });
     this.#writer = new SpoolWriter({
       root,

@@ -4,6 +4,7 @@ import { formatTraceparent } from '@prime-nest/contracts/trace';
 import type { Clock } from '@prime-nest/kit/clock';
 import { serviceContext } from '@prime-nest/kit/context';
 import type { Logger } from '@prime-nest/kit/log';
+import type { Rewound } from '@prime-nest/kit/outbox/origin';
 import { buildEvent, encodeEvent } from '@prime-nest/kit/outbox/outbox';
 import { Epoch } from './epoch.store.js';
 import { Losses } from './losses.js';
@@ -108,11 +109,20 @@ export class SpoolWriter {
     if (this.#writing === undefined) await this.#writeAll();
   }
 
-  /** Writes records again, in a new epoch: the log has fallen behind what their own can still give it. */
-  async renew(records: readonly SpoolRecord[]): Promise<void> {
+  /** Records that numbers of an epoch go out again. */
+  sayRewound(after: Rewound): void {
+    this.offer(this.#rewound(after));
+  }
+
+  /**
+   * Writes records again, in a new epoch: the log has fallen behind what their own can still give it. The event that
+   * comes after them tells the log to wait no longer for that one.
+   */
+  async renew(records: readonly SpoolRecord[], rewound: Rewound): Promise<void> {
     await this.#writing;
     await this.#epoch?.close();
     this.#waiting.unshift(...records.map((record) => ({ record, type: record.type, count: 1 })));
+    this.#offered.push(this.#rewound(rewound));
     await this.#writeAll();
   }
 
@@ -197,6 +207,11 @@ export class SpoolWriter {
     onOpened(this.#epoch);
     log.info({ epoch: this.#epoch.id }, 'spool.opened');
     return this.#epoch;
+  }
+
+  #rewound({ epoch, from, to, isAbandoned }: Rewound): Line {
+    const after = { epoch, from, to, ...(isAbandoned === undefined ? {} : { isAbandoned }) };
+    return this.#own({ type: 'gateway.source.rewound.v1', change: { after } });
   }
 
   /** A line about the recording itself. */
