@@ -102,6 +102,8 @@ async function checkAll() {
     const all = parseAllDocuments(template(variant, kubeVersions.at(-1))).map((document) => document.toJS());
     objects.push(...all.filter((object) => object !== null).map((object) => [variant, object]));
   }
+  const network = readFileSync(path.join(root, 'deploy/k8s/examples/operators/network.yaml'), 'utf8');
+  objects.push(...parseAllDocuments(network).map((document) => ['examples/operators', document.toJS()]));
   for (const [name, values] of refused) {
     await check(`refused: ${name}`, () => {
       try {
