@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { root } from './engine.mjs';
 import { eventually } from './system.mjs';
 
 const json = { 'content-type': 'application/json' };
@@ -34,29 +38,50 @@ export function client(system) {
       const answer = await call('POST', '/api/users', { token, body });
       return answer.status === 201 ? answer : undefined;
     });
+  call.url = (route) => `${system.gatewayUrl}${route}`;
   return { call, logIn, newUser };
 }
 
 export const isReady = (system) =>
   eventually(async () => (await fetch(`${system.gatewayUrl}/health/readiness`)).status === 200, 90_000);
 
+/** Exit code of `audit-verify` for a log that is shorter than one that was kept. */
+const rollback = 8;
+
+/** The note of the newest checkpoint that covers the entries of a request, and the key it verifies by. */
+async function checkpointAfter(call, token, trace) {
+  const { data } = await eventually(async () => {
+    const found = (await call('GET', `/api/audit/events?traceId=${trace}`, { token })).body;
+    return found?.data.length > 0 && found;
+  });
+  const last = Math.max(...data.map(({ index }) => index));
+  return eventually(async () => {
+    const answer = await fetch(call.url('/api/audit/checkpoint'), { headers: { accept: 'application/json' } });
+    const signed = answer.status === 200 && (await answer.json());
+    return signed && signed.treeSize > last && { note: signed.checkpoint, key: signed.verifierKey };
+  });
+}
+
 /**
  * Loses the database and the stream, and comes back from a backup: what was there then is there again, what came later
- * is not, sessions and keys still work, and the log verifies against the checkpoint that was kept.
+ * is not, sessions go on or stay ended, tokens of before are still good, and the log verifies, signatures included,
+ * against the checkpoint that was kept; against one of after the backup it does not.
  */
 export async function restoreDrill(system, administrator) {
   const { call, logIn, newUser } = client(system);
   const session = await logIn(administrator);
+  const ended = await logIn(administrator);
+  await eventually(async () =>
+    // 401: an attempt before this one, whose answer was lost, has ended it.
+    [204, 401].includes((await call('POST', '/api/auth/logout', { token: ended.access_token })).status),
+  );
   const keys = (await call('GET', '/.well-known/jwks.json')).text;
   const kept = await newUser('before', session.access_token);
-  // Sealed: the log holds the last mutation, so the backup's checkpoint covers it.
-  const trace = kept.headers.get('x-trace-id');
-  await eventually(
-    async () =>
-      (await call('GET', `/api/audit/events?traceId=${trace}`, { token: session.access_token })).body.data.length > 0,
-  );
+  // Sealed: a signed checkpoint covers the last mutation, so the backup's does.
+  const before = await checkpointAfter(call, session.access_token, kept.headers.get('x-trace-id'));
   const said = [system.compose('run', '--rm', 'backup', '/backups/drill').trim()];
   const lost = await newUser('after', session.access_token);
+  const after = await checkpointAfter(call, session.access_token, lost.headers.get('x-trace-id'));
 
   system.compose('stop', 'gateway', 'identity', 'rbac', 'audit', 'nats');
   system.compose('rm', '--force', 'nats', 'audit', 'streams', 'prepare');
@@ -77,13 +102,19 @@ export async function restoreDrill(system, administrator) {
   };
   const isOverwritten = !refuses('run', '--rm', 'restore', '/backups/drill');
   const note = system.compose('run', '--rm', '--entrypoint', 'cat', 'restore', '/backups/drill/checkpoint.txt');
-  const verify = `printf '%s\\n' "$KEPT" >/tmp/kept; export AUDIT_DB_URL="$(cat /run/prime-nest/db-url)"; exec node dist/verify-log.js database --kept /tmp/kept`;
-  const keptNote = ['-e', `KEPT=${note.trimEnd()}`];
-  said.push(system.compose('run', '--rm', ...keptNote, '--entrypoint', 'sh', 'migrate-audit', '-c', verify).trim());
+  const verify = `printf '%s\\n' "$KEPT" >/tmp/kept; export AUDIT_DB_URL="$(cat /run/prime-nest/db-url)"; node dist/verify-log.js database --kept /tmp/kept --key "$KEY"; echo "exit $?"`;
+  const verified = (kept) => {
+    const given = ['-e', `KEPT=${kept.trimEnd()}`, '-e', `KEY=${before.key}`];
+    return system.compose('run', '--rm', ...given, '--entrypoint', 'sh', 'migrate-audit', '-c', verify).trim();
+  };
+  said.push(verified(note));
+  const isCaught = verified(after.note).endsWith(`exit ${rollback}`);
   // It gives up on a service that a crowded machine starts slowly; the next attempt goes on where it stopped.
   await eventually(() => system.compose('up', '--detach') !== undefined, 300_000);
   await isReady(system);
 
+  const me = await eventually(() => call('GET', '/api/auth/me', { token: session.access_token }));
+  const endedAgain = await call('POST', '/api/auth/refresh', { body: { refresh_token: ended.refresh_token } });
   const token = (await logIn(administrator)).access_token;
   const refreshed = await call('POST', '/api/auth/refresh', { body: { refresh_token: session.refresh_token } });
   const again = await eventually(() => call('GET', `/api/users/${kept.body.id}`, { token }));
@@ -93,15 +124,33 @@ export async function restoreDrill(system, administrator) {
     const found = await call('GET', `/api/audit/events?traceId=${next.headers.get('x-trace-id')}`, { token });
     return found.body.data.some((entry) => entry.type === 'identity.account.created.v1');
   });
+  const live = auditor(system, before);
+  said.push(live.said);
   return {
     said,
     checks: {
+      'the stored log verifies, signatures included':
+        said[2].startsWith('ok:') && !said[2].includes('not checked') && said[2].endsWith('exit 0'),
+      'it is found to be shorter than what was signed after the backup (control)': isCaught,
+      'the running log has grown from the checkpoint that was kept': live.status === 0,
       'a database that holds something is not overwritten': !isOverwritten,
       'what was saved is there again': again.status === 200,
       'what came after the backup is not': gone.status === 404,
       'a session of before goes on': refreshed.status === 200,
+      'a session that had ended stays ended': endedAgain.status === 401,
+      'an access token of before is still good': me.status === 200,
       'the signing keys are the same': (await call('GET', '/.well-known/jwks.json')).text === keys,
       'the restored system records what happens next': next.status === 201,
     },
   };
+}
+
+/** What somebody outside finds who kept a checkpoint and the key. */
+function auditor(system, { note, key }) {
+  const file = path.join(system.home, 'kept.txt');
+  writeFileSync(file, note);
+  const program = path.join(root, 'services/audit/dist/verify-log.js');
+  const args = [program, 'live', `${system.gatewayUrl}/api`, '--key', key, '--kept', file];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 120_000 });
+  return { status, said: `${stdout}${stderr}`.trim() };
 }
