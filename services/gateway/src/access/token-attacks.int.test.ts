@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { createPublicKey } from 'node:crypto';
+import { createPrivateKey, createPublicKey, createSecretKey, sign } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ReplayMemory } from '@prime-nest/assertion/replay-memory';
+import { verifyAssertion } from '@prime-nest/assertion/verify';
 import { compactVerify } from 'jose';
 import { startCanary } from '../../test/canary.js';
 import type { Canary } from '../../test/canary.js';
@@ -123,5 +125,59 @@ describe('public JOSE vectors', () => {
         );
     }
     expect(accepted).toBeGreaterThan(10);
+  });
+});
+
+/** RFC 7520, test/vectors/rfc7520: everything that JOSE can express, signed and encrypted correctly. */
+const rfc7520 = JSON.parse(
+  readFileSync(new URL('../../test/vectors/rfc7520/examples.json', import.meta.url), 'utf8'),
+) as { privateKey: JsonWebKey; examples: { section: string; key?: JsonWebKey; text: string }[] };
+
+describe('the examples of RFC 7520', () => {
+  const policy = { issuer, audience, skewSeconds: 30, lifetimeSecondsMax: 86_400 };
+  const keyOf = (jwk: JsonWebKey): KeyObject =>
+    jwk.kty === 'oct'
+      ? createSecretKey(Buffer.from(jwk.k ?? '', 'base64url'))
+      : createPublicKey({ key: jwk, format: 'jwk' });
+
+  test('are no access tokens and no assertions, each with its own key trusted under every name', () => {
+    const verdicts = rfc7520.examples.map(({ section, key, text }) => {
+      const trusted = key === undefined ? undefined : keyOf(key);
+      const token = verifyAccessToken(text, { get: () => trusted }, new Date(), policy);
+      const assertion = verifyAssertion(
+        text,
+        { method: 'GET', target: '/', body: Buffer.alloc(0) },
+        {
+          keys: Object.assign(new Map<string, KeyObject>(), { get: () => trusted }),
+          audience: 'x',
+          now: new Date(),
+          replays: new ReplayMemory(),
+        },
+      );
+      return [section, 'claims' in token, 'principal' in assertion];
+    });
+    expect(verdicts).toEqual(rfc7520.examples.map(({ section }) => [section, false, false]));
+    expect(verdicts.length).toBe(23);
+  });
+
+  test('get nobody through the gateway', async () => {
+    const compact = rfc7520.examples.map(({ text }) => text).filter((text) => !text.startsWith('{'));
+    const statuses = await Promise.all(compact.map((text) => ask(`Authorization: Bearer ${text}\r\n`)));
+    expect([...new Set(statuses)]).toEqual([401]);
+  });
+
+  test('control: a general verifier accepts those that are signed, and an access token of the same key is one', async () => {
+    const signed = rfc7520.examples.filter(({ section, key }) => /^4\.[1-4]$/.test(section) && key !== undefined);
+    const accepted = await Promise.all(
+      signed.map(async ({ text, key = {} }) => (await compactVerify(text, keyOf(key))).protectedHeader.alg),
+    );
+    expect(accepted).toEqual(['RS256', 'PS384', 'ES512', 'HS256']);
+    const { privateKey } = rfc7520;
+    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const input = `${encode({ alg: 'RS256', typ: 'at+jwt', kid: 'rfc7520' })}.${encode(goodClaims(new Date()))}`;
+    const mac = sign('RSA-SHA256', Buffer.from(input), createPrivateKey({ key: privateKey, format: 'jwk' }));
+    const keys = { get: () => createPublicKey({ key: privateKey, format: 'jwk' }) };
+    const verdict = verifyAccessToken(`${input}.${mac.toString('base64url')}`, keys, new Date(), policy);
+    expect(verdict).toHaveProperty('claims');
   });
 });
