@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { RunningSystem } from '@prime-nest/devstack/start-system';
 import { eventually } from '@prime-nest/testkit/eventually';
+import { openLink } from '@prime-nest/testkit/link';
+import type { Link } from '@prime-nest/testkit/link';
 import { randomUUID } from 'node:crypto';
 import { type Call, logIn } from './rest-client.js';
 import { freeze, startTestSystem } from './test-system.js';
@@ -10,9 +12,14 @@ let call: Call;
 let admin: string;
 let denied: string;
 let stop: () => Promise<void>;
+let database: Link;
 
 beforeAll(async () => {
-  ({ system, call, admin, stop } = await startTestSystem());
+  const databasePort = async (port: number) => {
+    database = await openLink(port);
+    return database.port;
+  };
+  ({ system, call, admin, stop } = await startTestSystem({ databasePort }));
   const email = `${randomUUID()}@example.com`;
   const password = 'never allowed anything 1';
   await call('POST', '/api/users', { token: admin, body: { email, name: 'Denied', password } });
@@ -20,6 +27,7 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(async () => {
   await stop?.();
+  await database?.close();
 }, 60_000);
 
 const isServing = async () => (await call('GET', '/api/roles', { token: admin })).status === 200;
@@ -57,17 +65,26 @@ describe('rbac is killed while requests run', () => {
 /** Longest wait that the contract allows an outage to cost a read, with room for a busy machine. */
 const boundMs = 1_500 + 1_000;
 
-describe.each([
-  ['NATS', 'nats'],
-  ['PostgreSQL', 'postgres'],
-] as const)('%s stands still', (_name, server) => {
+/** Each begins when it is called, and answers what ends it. */
+const outages: [string, () => () => void][] = [
+  ['NATS stands still', () => freeze(system, 'nats')],
+  ['PostgreSQL stands still', () => freeze(system, 'postgres')],
+  ['PostgreSQL is cut off by a partition', () => spoil(() => database.partition())],
+  ['PostgreSQL takes five seconds for everything', () => spoil(() => database.slow(5_000))],
+];
+function spoil(how: () => void): () => void {
+  how();
+  return () => database.heal();
+}
+
+describe.each(outages)('%s', (name, begin) => {
   test('requests that need it answer 503 within the bound, nobody is let in, and work goes on afterwards', async () => {
     await eventually(isServing, { deadlineMs: 30_000 });
-    const resume = freeze(system, server);
+    const resume = begin();
     try {
       const requests = [
         () => call('GET', '/api/roles', { token: admin, timeoutMs: boundMs }),
-        () => call('POST', '/api/roles', { token: admin, body: { name: `Never ${server}` }, timeoutMs: 5_000 + 1_000 }),
+        () => call('POST', '/api/roles', { token: admin, body: { name: `Never: ${name}` }, timeoutMs: 5_000 + 1_000 }),
         () =>
           call('POST', '/api/auth/login', {
             body: { email: system.state.adminEmail, password: 'wrong password' },

@@ -18,6 +18,8 @@ export interface StartSystemOptions {
   readonly replicas?: Replicas;
   /** Default `any`: several systems run beside each other. */
   readonly ports?: 'fixed' | 'any';
+  /** Where services find PostgreSQL, given its port: a way that a test can spoil. */
+  readonly databasePort?: (port: number) => Promise<number>;
   /** Default true; false prints the steps to standard error. */
   readonly quiet?: boolean;
 }
@@ -59,6 +61,7 @@ export async function startSystem(options: StartSystemOptions): Promise<RunningS
     env: { ...process.env, ...options.env },
     replicas: options.replicas ?? {},
     ports: options.ports ?? 'any',
+    databasePort: options.databasePort,
     observer: {
       step: (name, detail, ms) => print(`${name} ${detail} ${Math.round(ms)} ms`),
       note: print,

@@ -41,6 +41,8 @@ export interface LaunchOptions {
   readonly replicas: Replicas;
   readonly ports: 'fixed' | 'any';
   readonly observer: Observer;
+  /** Where services find PostgreSQL, given its port: by default there. */
+  readonly databasePort?: ((port: number) => Promise<number>) | undefined;
   /** Gives up between two steps; what was started is stopped. */
   readonly abort?: AbortSignal;
 }
@@ -107,7 +109,9 @@ async function assemble(options: LaunchOptions, parts: SystemParts): Promise<Lau
     step('streams', () => provisionStreams(busCredentials('provisioner', nats.url, secrets.nats))),
   ]);
 
-  const databases = serviceUrls(postgres.url, database);
+  const way = new URL(postgres.url);
+  way.port = String((await options.databasePort?.(postgres.port)) ?? postgres.port);
+  const databases = serviceUrls(way.href, database);
   const around: Surroundings = { home, natsUrl: nats.url, redisUrl: redis.url, databases };
   await prepareData({ step, around, secrets, env, logs: parts.logs });
 

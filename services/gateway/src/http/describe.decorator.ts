@@ -24,6 +24,9 @@ export interface Description {
   readonly isAlsoText?: boolean;
 }
 
+/** `headers` of a route that changes something with a version. */
+export const ifMatch = { 'If-Match': 'the ETag of the version that this change is based on' };
+
 const descriptionKey = Symbol('description');
 
 export function descriptionOf(handler: object): Description | undefined {

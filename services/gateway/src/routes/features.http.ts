@@ -8,7 +8,7 @@ import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
-import { Describe } from '../http/describe.decorator.js';
+import { Describe, ifMatch } from '../http/describe.decorator.js';
 import { showEffect, showLocation, showVersion } from '../http/effects.js';
 import { Changing, Context } from '../http/parameters.decorator.js';
 import type { Change } from '../http/parameters.decorator.js';
@@ -22,8 +22,6 @@ const FeatureBody = rbacRpc['rbac.feature.update.v1'].request
   .meta({ id: 'FeatureChange' });
 const FeatureView = Feature.meta({ id: 'Feature' });
 const FeaturePage = page(Feature).meta({ id: 'FeaturePage' });
-
-const ifMatch = { 'If-Match': 'the ETag of the version that this change is based on' };
 
 @ApiTags('features')
 @Controller('features')

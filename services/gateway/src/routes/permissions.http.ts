@@ -8,7 +8,7 @@ import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
-import { Describe } from '../http/describe.decorator.js';
+import { Describe, ifMatch } from '../http/describe.decorator.js';
 import { showEffect, showLocation, showVersion } from '../http/effects.js';
 import { Changing, Context } from '../http/parameters.decorator.js';
 import type { Change } from '../http/parameters.decorator.js';
@@ -23,8 +23,6 @@ const PermissionBody = rbacRpc['rbac.permission.update.v1'].request
   .meta({ id: 'PermissionChange' });
 const PermissionView = Permission.meta({ id: 'Permission' });
 const PermissionPage = page(Permission).meta({ id: 'PermissionPage' });
-
-const ifMatch = { 'If-Match': 'the ETag of the version that this change is based on' };
 
 @ApiTags('permissions')
 @Controller('permissions')

@@ -8,7 +8,7 @@ import type { FastifyReply } from 'fastify';
 import { type z } from 'zod';
 import { Requires } from '../access/route-access.decorator.js';
 import type { Calls } from '../calls.js';
-import { Describe } from '../http/describe.decorator.js';
+import { Describe, ifMatch } from '../http/describe.decorator.js';
 import { dryRunText, showEffect, showLocation, showVersion } from '../http/effects.js';
 import { Changing, Context } from '../http/parameters.decorator.js';
 import type { Change } from '../http/parameters.decorator.js';
@@ -32,8 +32,6 @@ const TriedDetails = RoleWithPermissions.extend({ preview: Preview.optional() })
 const RolePage = page(Role).meta({ id: 'RolePage' });
 
 const details = { ...sample.role, permissions: [{ id: sample.permission.id, name: sample.permission.name }] };
-const ifMatch = { 'If-Match': 'the ETag of the version that this change is based on' };
-
 @ApiTags('roles')
 @Controller('roles')
 export class RolesHttp {
