@@ -394,7 +394,7 @@ describe('a database that is not the one the numbers were made in', () => {
       await take();
       return held((await state()).epoch).size === 9;
     });
-    expect(rewound).toEqual([{ epoch: before.epoch, from: 6, to: before.receipt, isAbandoned: true }]);
+    expect(rewound).toMatchObject([{ epoch: before.epoch, from: 6, isAbandoned: true }]);
     expect(takenIds((await state()).epoch)).toEqual(await ids());
   });
 });
