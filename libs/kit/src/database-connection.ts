@@ -18,6 +18,8 @@ export function clientConfig(url: Secret, schema: string, ssl: DatabaseSsl): pg.
     idle_in_transaction_session_timeout: 10_000,
     // A server that vanished without a word: past the server's own limit, nobody will answer any more.
     query_timeout: 6_000,
+    // A statement goes out without waiting for the answer to the one before: see Tx.send.
+    pipeline: true,
     options: `-c search_path=${quoteIdentifier(schema)}`,
   };
 }

@@ -153,6 +153,27 @@ describe('a transaction', () => {
     expect(ran).toEqual(['committed']);
   });
 
+  test('a statement that was sent without waiting is in it, and takes everything with it when it fails', async () => {
+    const ran: string[] = [];
+    const statement = { name: 'test.sent', text: 'INSERT INTO thing (id) VALUES ($1)' };
+    const sendTwo = (second: string) =>
+      database.transaction(async (tx) => {
+        await tx.query('INSERT INTO thing (id) VALUES (130)');
+        tx.send(statement, ['131']);
+        tx.send(statement, [second]);
+        await tx.query('SELECT 1').catch(() => undefined);
+        tx.afterCommit(() => ran.push(second));
+      });
+    const failure: unknown = await sendTwo('131').catch((error: unknown) => error);
+    expect(isUniqueViolation(failure, 'thing_pkey')).toBe(true);
+    const ids = () => database.query('SELECT id FROM thing WHERE id IN (130, 131, 132)');
+    expect(await ids()).toEqual([]);
+    // The control.
+    await sendTwo('132');
+    expect(await ids()).toHaveLength(3);
+    expect(ran).toEqual(['132']);
+  });
+
   test('loses no increment under serializable contention: conflicts are run again', async () => {
     await database.query('INSERT INTO thing (id) VALUES (20)');
     const increment = () =>

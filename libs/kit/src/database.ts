@@ -49,6 +49,7 @@ const key = Symbol('tx');
 export class Tx {
   readonly #runner: QueryRunner;
   readonly #committed: (() => void)[] = [];
+  readonly #sent: Promise<unknown>[] = [];
   #isOpen = true;
 
   constructor(proof: typeof key, runner: QueryRunner) {
@@ -60,6 +61,18 @@ export class Tx {
   query<T>(sql: string | Prepared, params: readonly unknown[] = []): Promise<T[]> {
     this.assertOpen();
     return runQuery<T>(this.#runner, sql, params);
+  }
+
+  /**
+   * Sends a statement without waiting for its answer: it costs no round trip of its own. The transaction commits only if
+   * it succeeds, and ends with its error otherwise. Text and bytes only: nothing that could fail before it is sent.
+   */
+  send(statement: Prepared, params: readonly (string | Buffer)[]): void {
+    this.assertOpen();
+    const answer = runQuery(this.#runner, statement, params);
+    // Whoever commits looks at it; until then it is nobody's unhandled failure.
+    answer.catch(() => undefined);
+    this.#sent.push(answer);
   }
 
   get manager(): EntityManager {
@@ -77,6 +90,16 @@ export class Tx {
   static assertOpen(value: Tx): void {
     if (!(#isOpen in value)) throw new AppError('internal', { internal: { reason: 'not a transaction' } });
     value.assertOpen();
+  }
+
+  /**
+   * Runs `commit` behind everything that was sent. PostgreSQL turns the commit of a transaction in which a statement has
+   * failed into a rollback and calls it done; the statement's own error is what tells. @internal
+   */
+  static async settle(tx: Tx, commit: () => Promise<void>): Promise<void> {
+    const [committed, ...sent] = await Promise.allSettled([commit(), ...tx.#sent]);
+    const failed = committed.status === 'rejected' ? committed : sent.find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   /** @internal */
@@ -146,7 +169,7 @@ export class Database {
       // A database that stood still and woke up again would otherwise commit what the caller was told is unavailable.
       if (isPastDeadline(Date.now()))
         throw new AppError('unavailable', { internal: { reason: 'nobody waits any more' } });
-      await guard(() => runner.commitTransaction());
+      await Tx.settle(tx, () => guard(() => runner.commitTransaction()));
       Tx.end(tx, true);
       return result;
     } catch (error) {

@@ -30,7 +30,9 @@ interface Delivery extends Message {
   readonly span: Span;
 }
 
-const batchMax = 500;
+const batchMax = 1_000;
+/** Of a bigger batch one line is logged instead of one for each event: the entries themselves say more. */
+const linesMax = 100;
 const standbyMs = 500;
 const idleMs = 1_000;
 /**
@@ -49,7 +51,7 @@ export class IngestConsumer {
   readonly #options: IngestOptions;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #pull: Pull | undefined;
+  #pull: Pull<Delivery> | undefined;
 
   constructor(options: IngestOptions) {
     this.#options = options;
@@ -101,12 +103,18 @@ export class IngestConsumer {
   async #lead(): Promise<void> {
     const { connection, lock, log } = this.#options;
     log.info({}, 'ingest.leading');
-    const pull = new Pull({ connection, stream: eventStream, consumer: auditConsumer, batchMax });
+    const pull = new Pull({
+      connection,
+      stream: eventStream,
+      consumer: auditConsumer,
+      batchMax,
+      read: readDelivery,
+    });
     this.#pull = pull;
     try {
       while (!this.#isStopping() && lock.isHeld) {
-        const messages = await pull.next(idleMs);
-        if (messages.length > 0) await this.#take(messages);
+        const deliveries = await pull.next(idleMs);
+        if (deliveries.length > 0) await this.#take(deliveries);
       }
     } finally {
       await pull.close();
@@ -114,9 +122,8 @@ export class IngestConsumer {
     }
   }
 
-  async #take(messages: readonly Taken[]): Promise<void> {
+  async #take(deliveries: readonly Delivery[]): Promise<void> {
     const { append, lock, log, onAppended } = this.#options;
-    const deliveries = messages.map(readDelivery);
     for (let attempt = 0; ; attempt++) {
       try {
         const appended = await inBatchSpan(deliveries, () => append.run(deliveries));
@@ -134,23 +141,19 @@ export class IngestConsumer {
 
   #settle({ recorded, duplicates, parked, treeSize }: Appended<Delivery>): void {
     const { log } = this.#options;
+    const isEachLogged = recorded.length <= linesMax;
     for (const { index, verdict, entry } of recorded) {
       const { message, span, source, place } = verdict.candidate;
       message.ack();
-      const { id, type, traceId, correlationId } = entry.event;
-      const fields = {
-        index,
-        eventId: id,
-        type,
-        source,
-        sequence: place?.sequence,
-        correlationId,
-        traceId,
-        spanId: span.trace.spanId,
-      };
-      if (verdict.kind === 'append') log.info(fields, 'event.recorded');
-      else log.error({ ...fields, subject: message.subject, reason: verdict.reason }, 'event.quarantined');
-      recordedEvents.inc({ kind: verdict.kind === 'append' ? 'entry' : 'quarantined' });
+      const isEntry = verdict.kind === 'append';
+      if (!isEntry || isEachLogged) {
+        const { id, type, traceId, correlationId } = entry.event;
+        const spanId = span.trace.spanId;
+        const fields = { index, eventId: id, type, source, sequence: place?.sequence, correlationId, traceId, spanId };
+        if (isEntry) log.info(fields, 'event.recorded');
+        else log.error({ ...fields, subject: message.subject, reason: verdict.reason }, 'event.quarantined');
+      }
+      recordedEvents.inc({ kind: isEntry ? 'entry' : 'quarantined' });
       recordingDelay.observe(Math.max(0, entry.receivedAt.getTime() - Date.parse(entry.event.occurredAt)) / 1000);
       span.setAttribute(mark.index, index);
       span.end();
@@ -168,7 +171,7 @@ export class IngestConsumer {
     parkedEvents.set(parked.length);
     const [gap] = parked;
     if (gap !== undefined) log.warn({ source: gap.source, ...gap.place, parked: parked.length }, 'ingest.gap');
-    log.debug(
+    log[isEachLogged ? 'debug' : 'info'](
       { recorded: recorded.length, duplicates: duplicates.length, parked: parked.length, treeSize },
       'ingest.batch',
     );

@@ -3,12 +3,14 @@ import { createInbox, nanos } from '@nats-io/transport-node';
 import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { busHealth } from '@prime-nest/kit/bus/connection';
 
-export interface PullOptions {
+export interface PullOptions<T> {
   readonly connection: NatsConnection;
   readonly stream: string;
   readonly consumer: string;
   /** Messages of one batch. Twice as many may wait in memory. */
   readonly batchMax: number;
+  /** Reads a message when it arrives: while the batch before it is being worked on. It must not throw. */
+  readonly read: (message: Taken) => T;
 }
 
 /** A message that has been delivered and is to be settled, one way or the other. */
@@ -35,19 +37,19 @@ const drainMs = 1_000;
  * worked on. It needs leave to ask for messages and to acknowledge them, nothing else. A request that the server
  * forgot (restart, lost connection) is asked again; messages that were lost with it are redelivered.
  */
-export class Pull {
-  readonly #options: PullOptions;
+export class Pull<T> {
+  readonly #options: PullOptions<T>;
   readonly #subscription: Subscription;
   readonly #inbox = createInbox('_INBOX.audit');
   readonly #unwatch: () => void;
-  readonly #queue: Taken[] = [];
+  readonly #queue: { readonly message: Taken; readonly value: T }[] = [];
   #wanted = 0;
   #askedAt = 0;
   #notBefore = 0;
   #wake: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(options: PullOptions) {
+  constructor(options: PullOptions<T>) {
     this.#options = options;
     // The server forgets requests with the connection; a new connection starts from nothing.
     this.#unwatch = busHealth(options.connection).onBack(() => {
@@ -63,12 +65,12 @@ export class Pull {
   }
 
   /** The messages that are here, at least one unless none came within `waitMs`. */
-  async next(waitMs: number): Promise<Taken[]> {
+  async next(waitMs: number): Promise<T[]> {
     this.#refill();
     if (this.#queue.length === 0) await this.#arrival(waitMs);
     const batch = this.#queue.splice(0, this.#options.batchMax);
     this.#refill();
-    return batch;
+    return batch.map(({ value }) => value);
   }
 
   /**
@@ -79,24 +81,25 @@ export class Pull {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#unwatch();
-    for (const message of this.#queue.splice(0)) message.giveBack();
+    for (const { message } of this.#queue.splice(0)) message.giveBack();
     this.#wake?.();
     if (this.#subscription.isClosed()) return;
     // Without a server to answer there is nothing on its way either.
     await Promise.race([this.#subscription.drain().catch(() => undefined), wait(drainMs)]);
   }
 
-  #onMessage(message: Msg): void {
-    const place = placeInStream(message.reply);
+  #onMessage(received: Msg): void {
+    const place = placeInStream(received.reply);
     if (place !== undefined) {
       this.#wanted = Math.max(0, this.#wanted - 1);
-      if (this.#isClosed) taken(message, place).giveBack();
-      else this.#queue.push(taken(message, place));
+      const message = taken(received, place);
+      if (this.#isClosed) message.giveBack();
+      else this.#queue.push({ message, value: this.#options.read(message) });
       return;
     }
     // A status instead of a message: 100 is a heartbeat, with anything else the request is over. 408 is its normal
     // end; the others (no consumer, no JetStream, too much unacknowledged) would be the answer to the next one, too.
-    const code = message.headers?.code ?? 0;
+    const code = received.headers?.code ?? 0;
     if (code === 100) return;
     this.#wanted = 0;
     if (code !== 408) this.#notBefore = performance.now() + refusedPauseMs;

@@ -51,7 +51,7 @@ export function createOutbox({ service, clock }: { service: string; clock: Clock
     tx: Tx,
     draft: EventDraft,
     context: CallContext,
-    run: (row: readonly unknown[]) => Promise<T[]>,
+    run: (row: readonly (string | Buffer)[]) => Promise<T[]>,
   ): Promise<T[]> {
     Tx.assertOpen(tx);
     if (eventSource(draft.type) !== service) {
@@ -73,7 +73,10 @@ export function createOutbox({ service, clock }: { service: string; clock: Clock
 
   return {
     async append(tx, draft, context) {
-      await write(tx, draft, context, (row) => tx.query(insertion, row));
+      await write(tx, draft, context, (row) => {
+        tx.send(insertion, row);
+        return Promise.resolve([]);
+      });
     },
     async appendWith<T>(tx: Tx, { mutation, params, draft }: EventfulChange, context: CallContext) {
       const statement = combined.get(mutation) ?? withEvent(mutation, params.length);

@@ -70,8 +70,8 @@ export class AppendCommand {
 
   #append<M extends Message>(messages: readonly M[]): Promise<Appended<M>> {
     return this.#database.transaction(async (tx) => {
-      const state = await this.#log.lockState(tx);
-      const known = await this.#known(tx, messages);
+      // Sent at once, done in this order: what is known is read when the lock is held.
+      const [state, known] = await Promise.all([this.#log.lockState(tx), this.#known(tx, messages)]);
       const plan = planBatch(messages, known);
       if (plan.entries.length === 0 && plan.moved.size === 0) {
         return { recorded: [], duplicates: plan.duplicates, parked: plan.parked, treeSize: state.treeSize };
@@ -87,10 +87,12 @@ export class AppendCommand {
       const quarantined = recorded.flatMap(({ index, verdict }) =>
         verdict.kind === 'quarantine' ? [{ ...verdict, index }] : [],
       );
-      await this.#log.insertQuarantined(tx, quarantined, receivedAt);
-      await this.#log.moveSources(tx, [...plan.moved.values()], receivedAt);
-      await this.#sources.insertPassed(tx, plan.passed.flatMap(passedNumber));
-      await this.#log.insertAbandoned(tx, recorded.flatMap(abandonedEpoch));
+      await Promise.all([
+        this.#log.insertQuarantined(tx, quarantined, receivedAt),
+        this.#log.moveSources(tx, [...plan.moved.values()], receivedAt),
+        this.#sources.insertPassed(tx, plan.passed.flatMap(passedNumber)),
+        this.#log.insertAbandoned(tx, recorded.flatMap(abandonedEpoch)),
+      ]);
       return { recorded, duplicates: plan.duplicates, parked: plan.parked, treeSize };
     });
   }
@@ -100,9 +102,11 @@ export class AppendCommand {
       place === undefined ? [] : [{ source, epoch: place.epoch }],
     );
     const distinct = [...new Map(places.map((place) => [placeKey(place.source, place.epoch), place])).values()];
-    const { lastSequence, abandoned } = await this.#log.places(tx, distinct);
     const ids = messages.flatMap(({ reading }) => ('event' in reading ? [eventKey(reading.event)] : []));
-    const leafOf = await this.#log.leavesOf(tx, [...new Set(ids)]);
+    const [{ lastSequence, abandoned }, leafOf] = await Promise.all([
+      this.#log.places(tx, distinct),
+      this.#log.leavesOf(tx, [...new Set(ids)]),
+    ]);
     // Only what may have been quarantined before: the unfit, and the numbers already taken that are no entry.
     const suspects = messages.filter(({ source, place, reading }) => {
       if (place === undefined || 'rejection' in reading) return true;
