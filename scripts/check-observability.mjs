@@ -1,11 +1,12 @@
 /**
- * `npm run observability:check`: Prometheus's own tool reads the alerts, the scrape configuration and every query of
- * the dashboard, and runs the unit tests of the alerts. Skipped with a line where there is no promtool (PROMTOOL, PATH).
+ * `npm run observability:check`: Prometheus's own tool reads the alerts, those that the chart renders among them, the
+ * scrape configuration and every query of the dashboard, and runs the unit tests of the alerts. Skipped with a line where there is no promtool (PROMTOOL, PATH).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { parseAllDocuments } from 'yaml';
 
 const folder = path.resolve(import.meta.dirname, '../deploy/observability');
 const promtool = process.env.PROMTOOL ?? 'promtool';
@@ -39,6 +40,11 @@ try {
   // JSON is YAML.
   writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboard', rules: queries }] }));
   demand(`${alerts.length} alerts`, ['check', 'rules', ...alerts]);
+  const rendered = readFileSync(path.join(folder, '../k8s/rendered/production/2-system.yaml'), 'utf8');
+  const rules = parseAllDocuments(rendered).find((document) => document.get('kind') === 'PrometheusRule');
+  const ofChart = path.join(scratch, 'chart.yaml');
+  writeFileSync(ofChart, JSON.stringify({ groups: rules.toJS().spec.groups }));
+  demand('alerts of the chart', ['check', 'rules', ofChart]);
   demand('scrape configuration', ['check', 'config', 'prometheus.yaml']);
   demand(`${queries.length} queries of the dashboard`, ['check', 'rules', file]);
   demand('unit tests of the alerts', ['test', 'rules', 'alerts-test.yaml']);
