@@ -84,7 +84,7 @@ export async function restoreDrill(system, administrator) {
   const after = await checkpointAfter(call, session.access_token, lost.headers.get('x-trace-id'));
 
   system.compose('stop', 'gateway', 'identity', 'rbac', 'audit', 'nats');
-  system.compose('rm', '--force', 'nats', 'audit', 'streams', 'prepare');
+  system.compose('rm', '--force', '-v', 'nats', 'audit', 'streams', 'prepare');
   system.docker('volume', 'rm', `${system.project}_bus-data`, `${system.project}_audit-state`);
   const psql =
     'cd /run/prime-nest; PGPASSWORD=$(cat superuser-password) psql -h postgres -d postgres -c "DROP DATABASE prime_nest"';
