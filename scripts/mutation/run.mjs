@@ -38,7 +38,8 @@ for (const name of chosen) {
     jest: { projectType: 'custom', configFile: 'scripts/mutation/jest.config.mjs' },
     plugins: ['@stryker-mutator/jest-runner', './scripts/mutation/messages.mjs'],
     ignorers: ['messages'],
-    timeoutMS: 4000,
+    // Generous: a change that only a slow machine catches must not count as noticed.
+    timeoutMS: 20_000,
     coverageAnalysis: 'perTest',
     concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 1),
     ignorePatterns: ['.cache', '.nx', '.prime-nest', 'bench', 'deploy', 'docs', 'tests', 'tools'],

@@ -39,20 +39,21 @@ describe('checkpoints', () => {
     }
   });
 
-  test('a second signature of the same key must hold as well', () => {
+  test('every signature of the key must hold, not one of several', () => {
     const line = note.slice(note.lastIndexOf('\u2014'));
-    const forged = line.replace(/.{8}==?\n$|.{8}\n$/, 'AAAAAAA=\n');
-    const [first = ''] = line.split('\n');
-    expect(isSignedBy(parseCheckpoint(`${note}${first}\n`), key)).toBe(true);
-    if (forged !== line) {
-      let isAccepted = false;
-      try {
-        isAccepted = isSignedBy(parseCheckpoint(note + forged), key);
-      } catch {
-        // Refused for its form: just as well.
-      }
-      expect(isAccepted).toBe(false);
-    }
+    const other = signCheckpoint({ origin, size: 43n, root: emptyRoot }, privateKey);
+    const forged = other.slice(other.lastIndexOf('\u2014'));
+    expect(isSignedBy(parseCheckpoint(note + line), key)).toBe(true);
+    expect(isSignedBy(parseCheckpoint(note + forged), key)).toBe(false);
+    expect(isSignedBy(parseCheckpoint(other.replace(forged, forged + line)), key)).toBe(false);
+  });
+
+  test.each([
+    ['something before it', `junk+${formatVerifierKey(key)}`],
+    ['something on a line after it', `${formatVerifierKey(key)}\njunk`],
+    ['nothing', ''],
+  ])('a verifier key with %s is none', (_name, text) => {
+    expect(() => parseVerifierKey(text)).toThrow(MalformedNote);
   });
 
   test.each([
@@ -68,6 +69,7 @@ describe('checkpoints', () => {
       note.replace(emptyRoot.toString('base64'), emptyRoot.toString('base64').replace('=', '')),
     ],
     ['no origin', note.replace(origin, '')],
+    ['an empty line before its extension', note.replace('\n\n', '\n\nextension\n\n')],
     ['a line that is no signature', `${note}hello\n`],
     ['a hyphen for the dash', note.replace('\u2014', '-')],
     ['too many signatures', note + note.slice(note.lastIndexOf('\u2014')).repeat(100)],

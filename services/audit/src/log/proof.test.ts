@@ -8,7 +8,7 @@ import {
   verifyInclusion,
 } from './proof.js';
 import type { LeafRange } from './proof.js';
-import { CompactRange, leafHash } from './tree.js';
+import { CompactRange, leafHash, nodeHash } from './tree.js';
 
 const sizeMax = 70;
 const leaves = Array.from({ length: sizeMax }, (_, i) => leafHash(Buffer.from(`leaf ${i}`)));
@@ -95,6 +95,36 @@ describe('consistency proofs', () => {
     expect(verifyConsistency({ ...consistency(3, 5), oldSize: 5n, size: 3n })).toBe(false);
     expect(() => consistencyRanges(0, 5)).toThrow(RangeError);
     expect(() => consistencyRanges(6, 5)).toThrow(RangeError);
+  });
+});
+
+/** Claims whose hashes lead to the root although the claim is false. Each is refused for one rule alone. */
+describe('a forged claim is refused', () => {
+  const [left, right] = [leaves[0] ?? Buffer.alloc(0), leaves[1] ?? Buffer.alloc(0)];
+  const both = nodeHash(left, right);
+
+  test('when a byte has moved from one hash to its neighbour', () => {
+    const [longer, shorter] = [Buffer.concat([left, right.subarray(0, 1)]), right.subarray(1)];
+    expect(nodeHash(longer, shorter)).toEqual(both);
+    expect(verifyInclusion({ index: 0n, size: 2n, leafHash: longer, root: both, proof: [shorter] })).toBe(false);
+    expect(verifyConsistency({ oldSize: 1n, oldRoot: longer, size: 2n, root: both, proof: [shorter] })).toBe(false);
+  });
+
+  test('when the proof is longer than the tree is high', () => {
+    expect(verifyInclusion({ index: 0n, size: 1n, leafHash: right, root: both, proof: [left] })).toBe(false);
+    const { oldRoot, root, proof } = consistency(7, 8);
+    expect(verifyConsistency({ oldSize: 7n, oldRoot, size: 8n, root, proof })).toBe(true);
+    expect(verifyConsistency({ oldSize: 3n, oldRoot, size: 4n, root, proof })).toBe(false);
+  });
+
+  test('when the proof is shorter: an inner node is no leaf, and a part is not the whole', () => {
+    expect(verifyInclusion({ index: 0n, size: 2n, leafHash: both, root: both, proof: [] })).toBe(false);
+    expect(verifyConsistency({ oldSize: 1n, oldRoot: left, size: 4n, root: both, proof: [right] })).toBe(false);
+    expect(verifyConsistency({ oldSize: 3n, oldRoot: left, size: 5n, root: both, proof: [] })).toBe(false);
+  });
+
+  test('when the bigger tree is called the older one', () => {
+    expect(verifyConsistency({ oldSize: 3n, oldRoot: left, size: 2n, root: both, proof: [left, right] })).toBe(false);
   });
 });
 

@@ -86,4 +86,20 @@ describe('the revocation set', () => {
     set.load({ after: 0, sequence: 4, revocations: [] }, start);
     expect(set.sequence).toBe(4);
   });
+
+  test('a message that came early counts once what is before it has come, but only the first thousand wait', () => {
+    const set = loaded();
+    for (let sequence = 12; sequence < 1_014; sequence++) set.apply({ sequence, revocations: [session('s')] }, start);
+    expect(set.apply({ sequence: 11, revocations: [session('s')] }, start)).toBe(true);
+    expect(set.sequence).toBe(1_011);
+  });
+
+  test('a message that waited is forgotten with the numbers it belonged to', () => {
+    const set = loaded();
+    set.apply({ sequence: 6, revocations: [session('s1')] }, start);
+    set.apply({ sequence: 14, revocations: [session('s2')] }, start);
+    set.restart();
+    set.load({ after: 0, sequence: 13, revocations: [] }, start);
+    expect(set.sequence).toBe(13);
+  });
 });

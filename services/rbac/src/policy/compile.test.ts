@@ -37,10 +37,10 @@ interface Step {
   readonly random: ReturnType<typeof seededRandom>;
 }
 
-/** Random walks through policies; `visit` sees every step with the naive rows beside the snapshots. */
 /** At most a tenth of TEST_WALKS, which mutation testing sets: it runs these tests some hundred times. */
 const walksMax = Number(process.env['TEST_WALKS'] ?? 10_000) / 10;
 
+/** Random walks through policies; `visit` sees every step with the naive rows beside the snapshots. */
 function walk(walks: number, steps: number, visit: (step: Step) => void): void {
   for (let i = 0; i < Math.min(walks, walksMax); i++) {
     const random = seededRandom(seed + i);
@@ -62,7 +62,8 @@ describe('the compiled policy', () => {
   test('decides as an evaluator over plain rows does, for 100,000 random policies and questions', () => {
     let allows = 0;
     let count = 0;
-    walk(100, 50, ({ policy, after, random }) => {
+    const walks = Math.min(100, walksMax);
+    walk(walks, 50, ({ policy, after, random }) => {
       const principals = [...policy.principals.keys(), 'nobody'];
       const names = [...policy.names(), 'none:such'];
       for (let i = 0; i < 20; i++) {
@@ -77,10 +78,10 @@ describe('the compiled policy', () => {
         if (isAllowed) allows++;
       }
     });
-    expect(count).toBe(100_000);
+    expect(count).toBe(walks * 1_000);
     // The control: the questions are not all answered the same way.
-    expect(allows).toBeGreaterThan(5_000);
-    expect(allows).toBeLessThan(95_000);
+    expect(allows / count).toBeGreaterThan(0.05);
+    expect(allows / count).toBeLessThan(0.95);
   });
 
   test('built step by step it is the same as compiled at once, in any order, at every revision', () => {
