@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Clock } from '@prime-nest/kit/clock';
@@ -17,7 +18,7 @@ export interface ChangePasswordParts {
   readonly ending: EndSessions;
   readonly outbox: Outbox;
   readonly clock: Clock;
-  readonly laneKey: Buffer;
+  readonly laneKey: KeyObject;
   readonly commonPasswords: ReadonlySet<string>;
 }
 

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Clock } from '@prime-nest/kit/clock';
@@ -17,7 +18,7 @@ export interface CredentialCheckParts {
   readonly clock: Clock;
   readonly policy: LockoutPolicy;
   /** Keys the lanes. */
-  readonly laneKey: Buffer;
+  readonly laneKey: KeyObject;
   /** A hash of nothing anybody knows, compared with where there is no account: the same work, the same time. */
   readonly decoyHash: string;
 }

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { AppError } from '@prime-nest/contracts/errors';
 import fc from 'fast-check';
@@ -6,7 +7,7 @@ import { mintDeviceToken, readDeviceToken } from './device.js';
 import { assertPasswordAllowed, normalizePassword, passwordLengthMin } from './password-rules.js';
 import { formatResetCode, resetCodeBytes, resetCodeHash } from './reset-code.js';
 
-const key = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes));
+const key = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => createSecretKey(bytes));
 const common = new Set(['correct', 'dragon', 'liverpool']);
 const noise = fc.string({ unit: 'binary' });
 
@@ -28,7 +29,7 @@ describe('a device token', () => {
   });
 
   test('that was changed in any place is none, and noise is refused without an exception', () => {
-    const own = Buffer.alloc(32, 3);
+    const own = createSecretKey(Buffer.alloc(32, 3));
     const text = mintDeviceToken(own, 'me', '01900000-0000-7000-8000-00000000abcd');
     fc.assert(
       fc.property(fc.nat(text.length - 1), noise, (at, inserted) => {

@@ -1,15 +1,15 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /**
  * A device token says "this device has signed in to this account before". It moves the device's failed attempts to a
  * counter of their own and opens nothing: `dt1.<device id>.<keyed hash>`.
  */
-export function mintDeviceToken(key: Buffer, accountId: string, deviceId: string): string {
+export function mintDeviceToken(key: KeyObject, accountId: string, deviceId: string): string {
   return `dt1.${deviceId}.${seal(key, accountId, deviceId)}`;
 }
 
 /** The device id, if the token was minted for this account. */
-export function readDeviceToken(key: Buffer, accountId: string, deviceToken: string): string | undefined {
+export function readDeviceToken(key: KeyObject, accountId: string, deviceToken: string): string | undefined {
   const match = /^dt1\.([0-9a-f-]{36})\.([A-Za-z0-9_-]{43})$/.exec(deviceToken);
   const [, deviceId, presented] = match ?? [];
   if (deviceId === undefined || presented === undefined) return undefined;
@@ -17,6 +17,6 @@ export function readDeviceToken(key: Buffer, accountId: string, deviceToken: str
   return timingSafeEqual(Buffer.from(presented), Buffer.from(expected)) ? deviceId : undefined;
 }
 
-function seal(key: Buffer, accountId: string, deviceId: string): string {
+function seal(key: KeyObject, accountId: string, deviceId: string): string {
   return createHmac('sha256', key).update(`dt1\n${accountId}\n${deviceId}`).digest('base64url');
 }

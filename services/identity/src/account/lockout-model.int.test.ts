@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Fixture } from '../testing/identity-fixture.js';
 import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
@@ -102,7 +102,7 @@ test('the statements do what the rule says, in any order of charges, failures, s
   await fc.assert(
     fc.asyncProperty(steps, async (plan) => {
       const model = new Model();
-      const lane = strangerLane(randomBytes(32), 'model@example.org');
+      const lane = strangerLane(createSecretKey(randomBytes(32)), 'model@example.org');
       /** Every charge ever, also those that were given up: settling them must be refused. */
       const charges: Charge[] = [];
       let now = 0;

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AppError } from '@prime-nest/contracts/errors';
 import { fixedClock } from '@prime-nest/kit/clock';
@@ -30,7 +31,7 @@ async function failTimes(email: string, times: number): Promise<void> {
 
 describe('lockout', () => {
   test('of 100 charges of one lane at once five are admitted, whatever runs them', async () => {
-    const lane = strangerLane(Buffer.alloc(32, 3), 'charged@example.org');
+    const lane = strangerLane(createSecretKey(Buffer.alloc(32, 3)), 'charged@example.org');
     const policy = { attemptsMax: 5, lockSeconds: 900, sourceAttemptsMax: 200 };
     const charge = () => chargeLanes(identity.database, { lane, source: undefined, policy, now: clock() });
     const admissions = await Promise.all(Array.from({ length: 100 }, charge));

@@ -1,9 +1,9 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { deviceLane, identifierOf, networkOf, reauthLane, secondsUntil, sourceLane, strangerLane } from './lockout.js';
 
-const key = Buffer.alloc(32, 7);
+const key = createSecretKey(Buffer.alloc(32, 7));
 const groups = fc.array(fc.nat(0xffff), { minLength: 8, maxLength: 8 });
 const write = (numbers: readonly number[]) => numbers.map((group) => group.toString(16)).join(':');
 

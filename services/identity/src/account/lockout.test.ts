@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { mintDeviceToken, readDeviceToken } from './device.js';
 import {
@@ -11,7 +12,7 @@ import {
   strangerLane,
 } from './lockout.js';
 
-const key = Buffer.alloc(32, 1);
+const key = createSecretKey(Buffer.alloc(32, 1));
 const email = 'somebody@example.org';
 
 describe('lanes', () => {
@@ -94,7 +95,7 @@ describe('device tokens', () => {
     const deviceToken = mintDeviceToken(key, 'me', deviceId);
     expect(readDeviceToken(key, 'me', deviceToken)).toBe(deviceId);
     expect(readDeviceToken(key, 'you', deviceToken)).toBeUndefined();
-    expect(readDeviceToken(Buffer.alloc(32, 2), 'me', deviceToken)).toBeUndefined();
+    expect(readDeviceToken(createSecretKey(Buffer.alloc(32, 2)), 'me', deviceToken)).toBeUndefined();
     for (const forged of ['', 'dt1', 'dt1..', deviceToken.slice(1), `${deviceToken} `]) {
       expect(readDeviceToken(key, 'me', forged)).toBeUndefined();
     }

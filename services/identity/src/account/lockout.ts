@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 
 /**
  * Where a guess came from decides which counter it is charged to, so that strangers can lock strangers out, and
@@ -64,27 +64,27 @@ export function standingOf(lane: LaneState, attemptsMax: number, now: Date): Sta
 /** A lock that follows a lock within a day is twice as long, up to four hours (or the configured length if longer). */
 export const escalation = { capSeconds: 4 * 3600, decaySeconds: 24 * 3600 } as const;
 
-export function strangerLane(key: Buffer, email: string): Lane {
+export function strangerLane(key: KeyObject, email: string): Lane {
   return { kind: 'stranger', key: mac(key, 'stranger', email), identifier: identifierOf(key, email) };
 }
 
-export function deviceLane(key: Buffer, email: string, deviceId: string): Lane {
+export function deviceLane(key: KeyObject, email: string, deviceId: string): Lane {
   return { kind: 'device', key: mac(key, 'device', `${email}\n${deviceId}`), identifier: identifierOf(key, email) };
 }
 
-export function reauthLane(key: Buffer, email: string): Lane {
+export function reauthLane(key: KeyObject, email: string): Lane {
   return { kind: 'reauth', key: mac(key, 'reauth', email), identifier: identifierOf(key, email) };
 }
 
-export function sourceLane(key: Buffer, ip: string): Lane {
+export function sourceLane(key: KeyObject, ip: string): Lane {
   return { kind: 'source', key: mac(key, 'source', networkOf(ip)), identifier: null };
 }
 
-export function identifierOf(key: Buffer, email: string): Buffer {
+export function identifierOf(key: KeyObject, email: string): Buffer {
   return mac(key, 'identifier', email);
 }
 
-function mac(key: Buffer, kind: string, value: string): Buffer {
+function mac(key: KeyObject, kind: string, value: string): Buffer {
   return createHmac('sha256', key).update(`${kind}\n${value}`).digest();
 }
 

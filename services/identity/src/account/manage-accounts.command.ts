@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Database, Tx } from '@prime-nest/kit/database';
@@ -12,7 +13,7 @@ export interface ManageAccountsParts {
   readonly ending: EndSessions;
   readonly outbox: Outbox;
   readonly clock: Clock;
-  readonly laneKey: Buffer;
+  readonly laneKey: KeyObject;
 }
 
 export interface AccountUpdate {

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Account } from '@prime-nest/contracts/identity';
 import type { Clock } from '@prime-nest/kit/clock';
@@ -9,7 +10,7 @@ import { locksOf } from './lockout.store.js';
 export interface ReadAccountsParts {
   readonly database: Database;
   readonly clock: Clock;
-  readonly laneKey: Buffer;
+  readonly laneKey: KeyObject;
 }
 
 /** Accounts as others may see them: without credentials, with the lock that strangers have earned. */

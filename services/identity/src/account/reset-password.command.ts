@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Clock } from '@prime-nest/kit/clock';
@@ -47,7 +47,7 @@ export interface ResetPasswordParts {
   readonly ending: EndSessions;
   readonly outbox: Outbox;
   readonly clock: Clock;
-  readonly laneKey: Buffer;
+  readonly laneKey: KeyObject;
   readonly commonPasswords: ReadonlySet<string>;
   readonly deliver: ResetDelivery;
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { EventDraft } from '@prime-nest/contracts/events';
@@ -29,8 +29,8 @@ export interface LoginParts {
   readonly outbox: Outbox;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly laneKey: Buffer;
-  readonly deviceKey: Buffer;
+  readonly laneKey: KeyObject;
+  readonly deviceKey: KeyObject;
   readonly idleSeconds: number;
   readonly absoluteSeconds: number;
   readonly sessionsMax: number;
@@ -124,7 +124,7 @@ export class Login {
     if (!isOpen) return undefined;
     return issuer.issue({
       sessionId,
-      sessionKey,
+      sessionKey: createSecretKey(sessionKey),
       accountId: account.id,
       credentialEpoch: account.credentialEpoch,
       generation: 0,

@@ -1,10 +1,11 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { RefreshToken } from './refresh-token.js';
 import { isMintedBy, mintRefreshToken, parseRefreshToken, retryKeyOf } from './refresh-token.js';
 
-const key = randomBytes(32);
+const newKey = () => createSecretKey(randomBytes(32));
+const key = newKey();
 const sessionId = '01900000-0000-7000-8000-00000000abcd';
 const accountId = '01900000-0000-7000-8000-00000000dcba';
 const mint = (generation: number, sessionKey = key) =>
@@ -18,7 +19,7 @@ describe('refresh token', () => {
         const parsed = parseRefreshToken(mintRefreshToken(key, subject));
         expect(parsed).toMatchObject(subject);
         expect(parsed !== undefined && isMintedBy(key, parsed)).toBe(true);
-        expect(parsed !== undefined && isMintedBy(randomBytes(32), parsed)).toBe(false);
+        expect(parsed !== undefined && isMintedBy(newKey(), parsed)).toBe(false);
       }),
     );
   });
@@ -67,7 +68,7 @@ describe('refresh token', () => {
       return retryKeyOf(token, idempotencyKey).toString('hex');
     };
     expect(of(3, 'abcdefgh')).toBe(of(3, 'abcdefgh'));
-    const others = [of(3, 'abcdefgi'), of(4, 'abcdefgh'), of(3, 'abcdefgh', randomBytes(32))];
+    const others = [of(3, 'abcdefgi'), of(4, 'abcdefgh'), of(3, 'abcdefgh', newKey())];
     expect(new Set([of(3, 'abcdefgh'), ...others]).size).toBe(4);
   });
 });

@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /**
  * A refresh token: `rt1_` and the base64url form of session id and account id (16 bytes each), generation (4), keyed
@@ -21,7 +21,7 @@ const macStart = 36;
 const checksumStart = 68;
 const length = 72;
 
-export function mintRefreshToken(sessionKey: Buffer, subject: TokenSubject): string {
+export function mintRefreshToken(sessionKey: KeyObject, subject: TokenSubject): string {
   const body = bodyOf(subject);
   const payload = Buffer.concat([body, macOf(sessionKey, body)]);
   return prefix + Buffer.concat([payload, checksum(payload)]).toString('base64url');
@@ -45,7 +45,7 @@ export function parseRefreshToken(text: string): RefreshToken | undefined {
 }
 
 /** Whether the token was minted with this session's key; compared in constant time. */
-export function isMintedBy(sessionKey: Buffer, token: RefreshToken): boolean {
+export function isMintedBy(sessionKey: KeyObject, token: RefreshToken): boolean {
   return timingSafeEqual(token.mac, macOf(sessionKey, bodyOf(token)));
 }
 
@@ -70,7 +70,7 @@ function uuidAt(bytes: Buffer, start: number): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-function macOf(sessionKey: Buffer, body: Buffer): Buffer {
+function macOf(sessionKey: KeyObject, body: Buffer): Buffer {
   return createHmac('sha256', sessionKey).update('rt1').update(body).digest();
 }
 

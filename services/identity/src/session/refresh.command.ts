@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
 import type { TokenResponse } from '@prime-nest/contracts/identity';
@@ -42,7 +43,7 @@ interface Presented {
 }
 
 type Outcome =
-  | { readonly kind: 'redeemed'; readonly session: SessionState; readonly sessionKey: Buffer }
+  | { readonly kind: 'redeemed'; readonly session: SessionState; readonly sessionKey: KeyObject }
   | { readonly kind: 'refused' | 'again' }
   | { readonly kind: 'reuse'; readonly age: 'recent' | 'stale' };
 
@@ -141,8 +142,8 @@ export class Refresh {
   }
 
   /** Throws `invalid_grant` unless the token was minted with the key of this session. */
-  #openKey({ sealedKey }: SessionState, token: RefreshToken): Buffer {
-    const sessionKey = this.#parts.envelope.open(sealedKey, sessionContext(token.sessionId));
+  #openKey({ sealedKey }: SessionState, token: RefreshToken): KeyObject {
+    const sessionKey = createSecretKey(this.#parts.envelope.open(sealedKey, sessionContext(token.sessionId)));
     if (!isMintedBy(sessionKey, token)) throw new AppError('invalid_grant');
     return sessionKey;
   }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { testKeyPair } from '@prime-nest/testkit/keys';
-import { createPublicKey, randomBytes } from 'node:crypto';
+import { createPublicKey, createSecretKey, randomBytes } from 'node:crypto';
 import { jwtVerify } from 'jose';
 import { AccessTokenClaims } from '@prime-nest/contracts/claims';
 import { anonymous, eventsOf, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
@@ -263,7 +263,9 @@ describe('refreshing', () => {
     for (const generation of [0, 1, 2, 3]) {
       for (const accountId of [account.id, other.id]) {
         const subject = { sessionId: tokens.session_id, accountId, generation };
-        expect(await outcomeOf(refresh(mintRefreshToken(randomBytes(32), subject)))).toBe('invalid_grant');
+        expect(await outcomeOf(refresh(mintRefreshToken(createSecretKey(randomBytes(32)), subject)))).toBe(
+          'invalid_grant',
+        );
       }
     }
     expect(await row()).toEqual(before);

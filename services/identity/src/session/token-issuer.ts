@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { TokenResponse } from '@prime-nest/contracts/identity';
 import { signAccessToken } from '../signing/access-token.js';
 import type { SigningKeys } from '../signing/signing-keys.js';
@@ -11,7 +12,7 @@ export interface TokenPolicy {
 
 export interface IssuedSession {
   readonly sessionId: string;
-  readonly sessionKey: Buffer;
+  readonly sessionKey: KeyObject;
   readonly accountId: string;
   readonly credentialEpoch: number;
   readonly generation: number;

@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 
 /** Secrets that leave the process only encrypted. `context` names what is sealed, so that rows cannot be exchanged. */
 export interface Envelope {
@@ -8,7 +16,7 @@ export interface Envelope {
   /** What everything begins with that is sealed under the key-encryption key of today. */
   readonly prefix: Buffer;
   /** A key for one purpose, the same for every replica; from it nothing can be learnt about another. */
-  derive(purpose: string): Buffer;
+  derive(purpose: string): KeyObject;
 }
 
 const version = 1;
@@ -33,7 +41,7 @@ export function createEnvelope(keyEncryptionKey: Buffer, previous: readonly Buff
     return found;
   };
   return {
-    derive: (purpose) => derive(keyEncryptionKey, purpose),
+    derive: (purpose) => createSecretKey(derive(keyEncryptionKey, purpose)),
     prefix: current.header,
     seal(plain, context) {
       const nonce = randomBytes(nonceLength);
@@ -54,15 +62,15 @@ export function createEnvelope(keyEncryptionKey: Buffer, previous: readonly Buff
 }
 
 interface SealKey {
-  readonly key: Buffer;
+  readonly key: KeyObject;
   readonly header: Buffer;
 }
 
 function sealKey(keyEncryptionKey: Buffer): SealKey {
   if (keyEncryptionKey.length !== 32) throw new TypeError('the key-encryption key has 32 bytes');
-  const key = derive(keyEncryptionKey, 'envelope');
-  const keyId = createHash('sha256').update(key).digest().subarray(0, keyIdLength);
-  return { key, header: Buffer.concat([Buffer.from([version]), keyId]) };
+  const bytes = derive(keyEncryptionKey, 'envelope');
+  const keyId = createHash('sha256').update(bytes).digest().subarray(0, keyIdLength);
+  return { key: createSecretKey(bytes), header: Buffer.concat([Buffer.from([version]), keyId]) };
 }
 
 function derive(keyEncryptionKey: Buffer, purpose: string): Buffer {
