@@ -21,7 +21,7 @@ export function newId(): string {
 
 /** A new id that says it was made at `now`: for what is told to be old by its id. */
 export function newIdAt(now: Date): string {
-  return v7({ msecs: now.getTime() });
+  return v7({ random: idBytes(16), msecs: now.getTime() });
 }
 
 /** Not above any id made at `at` or later, and above all that were made before. */

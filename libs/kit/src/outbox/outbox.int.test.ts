@@ -210,6 +210,25 @@ describe('an event written with its mutation in one statement', () => {
     await stored();
   });
 
+  test('takes a consequence along, which is told of in the row and happens with the mutation only', async () => {
+    const consequence = {
+      expressions: 'double AS (SELECT id * $2::int AS value FROM mutation)',
+      columns: '(SELECT value FROM double) AS doubled',
+    };
+    const change = (rows: number) => ({
+      mutation: { ...insert(rows).mutation, name: `thing.consequence.${rows}` },
+      consequence,
+      params: [40, 2],
+      draft,
+    });
+    const answers = await database.transaction(async (tx) => [
+      await outbox.appendWith(tx, change(1), context),
+      await outbox.appendWith(tx, change(0), context),
+    ]);
+    expect(answers).toEqual([{ id: 41, doubled: 82 }, undefined]);
+    await stored();
+  });
+
   test('of several rows is none: nothing of the transaction remains', async () => {
     const before = await count();
     await expect(database.transaction((tx) => outbox.appendWith(tx, insert(2), context))).rejects.toMatchObject({

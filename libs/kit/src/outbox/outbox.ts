@@ -31,8 +31,17 @@ export interface Outbox {
 export interface EventfulChange {
   /** `INSERT`, `UPDATE` or `DELETE` … `RETURNING`, of one row at most. */
   readonly mutation: Prepared;
+  /** What the same statement changes besides, for a mutation that is never run with any other. */
+  readonly consequence?: Consequence;
+  /** Of the mutation and of its consequence. */
   readonly params: readonly unknown[];
   readonly draft: EventDraft;
+}
+
+/** Common table expressions that may read `mutation`, and what the answered row says of them. */
+export interface Consequence {
+  readonly expressions: string;
+  readonly columns: string;
 }
 
 const columns = 'event_id, type, entry, correlation_id, traceparent';
@@ -78,8 +87,9 @@ export function createOutbox({ service, clock }: { service: string; clock: Clock
         return Promise.resolve([]);
       });
     },
-    async appendWith<T>(tx: Tx, { mutation, params, draft }: EventfulChange, context: CallContext) {
-      const statement = combined.get(mutation) ?? withEvent(mutation, params.length);
+    async appendWith<T>(tx: Tx, change: EventfulChange, context: CallContext) {
+      const { mutation, params, draft } = change;
+      const statement = combined.get(mutation) ?? withEvent(change);
       combined.set(mutation, statement);
       const changed = await write(tx, draft, context, (row) => tx.query<T>(statement, [...params, ...row]));
       if (changed.length > 1) throw new AppError('internal', { internal: { reason: 'one event for several rows' } });
@@ -91,14 +101,16 @@ export function createOutbox({ service, clock }: { service: string; clock: Clock
   };
 }
 
-function withEvent({ name, text }: Prepared, paramCount: number): Prepared {
-  const [id, type, entry, correlation, traceparent] = [1, 2, 3, 4, 5].map((i) => `$${paramCount + i}`);
+function withEvent({ mutation: { name, text }, consequence, params }: EventfulChange): Prepared {
+  const [id, type, entry, correlation, traceparent] = [1, 2, 3, 4, 5].map((i) => `$${params.length + i}`);
+  const { expressions, columns: told } = consequence ?? {};
   return {
     name: `${name}+event`,
     text: `WITH mutation AS (${text}), event AS (
       INSERT INTO outbox (${columns})
       SELECT ${id}::uuid, ${type}::text, ${entry}::bytea, ${correlation}::text, ${traceparent}::text FROM mutation)
-      SELECT * FROM mutation`,
+      ${expressions === undefined ? '' : `, ${expressions}`}
+      SELECT mutation.*${told === undefined ? '' : `, ${told}`} FROM mutation`,
   };
 }
 

@@ -88,8 +88,13 @@ export class CredentialCheck {
    * Settles a match, in the transaction that acts on it. Throws `unavailable`, and so undoes the transaction, when it
    * took so long that the charge has been given up: a guess without a charge is worth nothing.
    */
-  async settleMatch(tx: Tx, { charge, askedAt }: Verdict): Promise<void> {
-    if (!(await passCharge(tx, charge, askedAt))) throw givenUp();
+  async settleMatch(tx: Tx, verdict: Verdict): Promise<void> {
+    this.noteSettled(tx, verdict, await passCharge(tx, verdict.charge, verdict.askedAt));
+  }
+
+  /** The same for a transaction that has passed the charge by a statement of its own. */
+  noteSettled(tx: Tx, { charge }: Verdict, isSettled: boolean): void {
+    if (!isSettled) throw givenUp();
     tx.afterCommit(() => {
       this.#parts.admission.noteSettled(charge.lane);
     });

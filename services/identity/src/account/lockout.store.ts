@@ -1,5 +1,6 @@
 import type { Database, Prepared, Queryable, Tx } from '@prime-nest/kit/database';
 import { firstIdAt, newIdAt } from '@prime-nest/kit/ids';
+import type { Consequence } from '@prime-nest/kit/outbox/outbox';
 import {
   chargeSeconds,
   escalation,
@@ -183,21 +184,37 @@ export async function failCharge(
   return rows.length === 0 ? undefined : rows;
 }
 
-/** `$4` forgives what failed until then; nothing when it is null. */
-const isForgiven = `($4::timestamptz IS NOT NULL AND COALESCE(l.failed_at <= $4, true))`;
-
-const releaseSql: Prepared = {
-  name: 'lockout.release',
-  text: `WITH own AS (
-     UPDATE login_lane l SET charges = array_remove(l.charges, $1::uuid),
+/** Takes {@link passParams} from the `first` parameter on. A function: statements above it are made of it. */
+function releasing(first: number, condition: string): string {
+  const [id, lane, source, until] = [0, 1, 2, 3].map((i) => `$${first + i}`);
+  const isForgiven = `(${until}::timestamptz IS NOT NULL AND COALESCE(l.failed_at <= ${until}, true))`;
+  return `own AS (
+     UPDATE login_lane l SET charges = array_remove(l.charges, ${id}::uuid),
        failures = CASE WHEN ${isForgiven} THEN 0 ELSE l.failures END,
        lock_count = CASE WHEN ${isForgiven} THEN 0 ELSE l.lock_count END,
        locked_at = CASE WHEN ${isForgiven} THEN NULL ELSE l.locked_at END
-     WHERE l.lane = $2::bytea AND $1 = ANY(l.charges) RETURNING 1 AS held),
+     WHERE l.lane = ${lane}::bytea AND ${id} = ANY(l.charges) ${condition} RETURNING 1),
    source AS (
-     UPDATE login_lane l SET charges = array_remove(l.charges, $1)
-     WHERE l.lane = $3::bytea AND EXISTS (SELECT FROM own))
-   SELECT held FROM own`,
+     UPDATE login_lane l SET charges = array_remove(l.charges, ${id})
+     WHERE l.lane = ${source}::bytea AND EXISTS (SELECT FROM own))`;
+}
+
+/** A success forgives what failed until `forgivenUntil`; null forgives nothing. */
+export function passParams({ id, lane, source }: Charge, forgivenUntil: Date | null): readonly unknown[] {
+  return [id, lane.key, source?.key ?? null, forgivenUntil];
+}
+
+/** {@link passCharge} as the consequence of a mutation that has `paramCount` parameters of its own. */
+export function passing(paramCount: number): Consequence {
+  return {
+    expressions: releasing(paramCount + 1, 'AND EXISTS (SELECT FROM mutation)'),
+    columns: 'EXISTS (SELECT FROM own) AS "isSettled"',
+  };
+}
+
+const releaseSql: Prepared = {
+  name: 'lockout.release',
+  text: `WITH ${releasing(1, '')} SELECT 1 FROM own`,
 };
 
 /**
@@ -205,13 +222,13 @@ const releaseSql: Prepared = {
  * attempts that come together, the right ones so never make room for more wrong ones. False when the charge is not
  * there any more: then the success must not be acted on.
  */
-export async function passCharge(tx: Tx, { id, lane, source }: Charge, askedAt: Date): Promise<boolean> {
-  return (await tx.query(releaseSql, [id, lane.key, source?.key ?? null, askedAt])).length > 0;
+export async function passCharge(tx: Tx, charge: Charge, askedAt: Date): Promise<boolean> {
+  return (await tx.query(releaseSql, passParams(charge, askedAt))).length > 0;
 }
 
 /** For an attempt that compared nothing after all: as if it had not been made. */
-export async function releaseCharge(db: Database, { id, lane, source }: Charge): Promise<void> {
-  await db.query(releaseSql, [id, lane.key, source?.key ?? null, null]);
+export async function releaseCharge(db: Database, charge: Charge): Promise<void> {
+  await db.query(releaseSql, passParams(charge, null));
 }
 
 /** The locks of several lanes at once, by the lane's key in hex. */

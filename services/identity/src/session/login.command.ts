@@ -16,7 +16,8 @@ import { isCurrentHash } from '../account/password-hash.js';
 import type { PasswordHasher } from '../account/password-hasher.worker.js';
 import type { Envelope } from '../signing/envelope.js';
 import type { EndSessions } from './end-sessions.command.js';
-import { endSurplusSessions, opening } from './session.store.js';
+import { isNearCap } from './session-cap.js';
+import { endSurplusSessions, openingOf } from './session.store.js';
 import type { TokenIssuer } from './token-issuer.js';
 
 export interface LoginParts {
@@ -40,6 +41,11 @@ export interface LoginRequest {
   readonly email: string;
   readonly password: string;
   readonly deviceToken?: string | undefined;
+}
+
+interface Opened {
+  readonly isSettled: boolean;
+  readonly others: number;
 }
 
 type LoginAnswer = TokenResponse & { deviceToken: string };
@@ -99,7 +105,7 @@ export class Login {
     const idleExpiresAt = new Date(Math.min(now.getTime() + idleSeconds * 1000, expiresAt.getTime()));
     const byOwner: CallContext = { ...context, actor: { type: 'user', id: account.id, sessionId } };
     const isOpen = await ending.announceAfter(async (tx) => {
-      const session = opening({
+      const session = openingOf(verdict.charge, verdict.askedAt, {
         id: sessionId,
         accountId: account.id,
         provenEpoch: account.credentialEpoch,
@@ -115,8 +121,10 @@ export class Login {
         resourceId: sessionId,
         change: { after: { accountId: account.id } },
       };
-      if ((await outbox.appendWith(tx, { ...session, draft }, byOwner)) === undefined) return false;
-      await credentials.settleMatch(tx, verdict);
+      const opened = await outbox.appendWith<Opened>(tx, { ...session, draft }, byOwner);
+      if (opened === undefined) return false;
+      credentials.noteSettled(tx, verdict, opened.isSettled);
+      if (!isNearCap(opened.others, sessionsMax)) return true;
       const surplus = await endSurplusSessions(tx, account.id, sessionsMax, now);
       await ending.record(tx, { sessionIds: surplus, reason: 'session_cap', context: byOwner });
       return true;

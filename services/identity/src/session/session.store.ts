@@ -1,4 +1,6 @@
 import type { Prepared, Queryable, Tx } from '@prime-nest/kit/database';
+import type { Consequence } from '@prime-nest/kit/outbox/outbox';
+import { passing, passParams, type Charge } from '../account/lockout.store.js';
 
 /** One redemption of a refresh token, as an incident quotes it. */
 export interface RedemptionRecord {
@@ -58,13 +60,17 @@ const openSql: Prepared = {
    SELECT $1, holder.id, holder.credential_epoch, $4, $5, $5, $6, $7, $8, $9
    FROM (SELECT id, credential_epoch FROM account
          WHERE id = $2 AND credential_epoch = $3 AND is_active AND deleted_at IS NULL FOR NO KEY UPDATE) holder
-   RETURNING id`,
+   RETURNING id, (
+     SELECT count(*)::int FROM session other
+     WHERE other.account_id = $2 AND other.revoked_at IS NULL AND other.expires_at > $5 AND other.idle_expires_at > $5
+   ) AS others`,
 };
 
 /**
  * Opens a session only if the credentials are still those that were verified, in one statement that also holds the
  * account until the transaction ends: a password change either comes before, and then nothing is inserted, or comes
- * after, and then finds the row and ends it. Returns a row if the session exists.
+ * after, and then finds the row and ends it. Returns a row if the session exists, with the number of `others` that were
+ * live before the statement began.
  */
 export function opening(session: NewSession): Mutation {
   return {
@@ -81,6 +87,18 @@ export function opening(session: NewSession): Mutation {
       session.userAgent,
     ],
   };
+}
+
+const openingConsequence: Consequence = passing(9);
+
+/** {@link opening}, which also settles the attempt that it comes of: `isSettled` says whether its charge was there. */
+export function openingOf(
+  charge: Charge,
+  askedAt: Date,
+  session: NewSession,
+): Mutation & { readonly consequence: Consequence } {
+  const { mutation, params } = opening(session);
+  return { mutation, consequence: openingConsequence, params: [...params, ...passParams(charge, askedAt)] };
 }
 
 export interface Rotation {
