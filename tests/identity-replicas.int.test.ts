@@ -27,7 +27,7 @@ let disconnect: () => Promise<void>;
 beforeAll(async () => {
   ({ system, call, admin, stop } = await startTestSystem({
     replicas: { identity: replicas.length },
-    env: { IDENTITY_KEY_LEAD_SECONDS: '1' },
+    env: { IDENTITY_KEY_LEAD_SECONDS: '1', IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '3' },
   }));
   owner = new pg.Client({ connectionString: system.state.databaseUrl });
   await owner.connect();
@@ -149,6 +149,57 @@ describe('two processes of identity on one database', () => {
     served('identity.session.login.v1').forEach((count, i) => expect(count).toBeGreaterThan(before[i] ?? 0));
   }, 120_000);
 
+  test('of twelve sign-ins at once three sessions are left, and each other one is ended and recorded once', async () => {
+    const { id, email } = await newUser();
+    const before = served('identity.session.login.v1');
+    const signingIn = () => call('POST', '/api/auth/login', { body: { email, password } });
+    const opened = await Promise.all(
+      Array.from({ length: 12 }, () =>
+        eventually(
+          async () => {
+            const answer = await signingIn();
+            expect([200, 429, 503]).toContain(answer.status);
+            // Right passwords lock nothing, however many come at once.
+            if (answer.status === 429) expect(answer.body['code']).toBe('rate_limited');
+            return answer.status === 200 && String(answer.body['session_id']);
+          },
+          { deadlineMs: 30_000, intervalMs: 200 },
+        ),
+      ),
+    );
+    const sql = 'SELECT id, revoked_reason AS reason FROM identity.session WHERE account_id = $1';
+    const { rows } = await owner.query<{ id: string; reason: string | null }>(sql, [id]);
+    expect(rows.filter(({ reason }) => reason === null)).toHaveLength(3);
+    const ended = rows.filter(({ reason }) => reason !== null);
+    expect(ended.length).toBeGreaterThanOrEqual(opened.length - 3);
+    for (const session of ended) {
+      expect(session.reason).toBe('session_cap');
+      expect((await eventTypes(session.id)).filter((type) => type.includes('revoked'))).toHaveLength(1);
+    }
+    served('identity.session.login.v1').forEach((count, i) => expect(count).toBeGreaterThan(before[i] ?? 0));
+  }, 120_000);
+
+  test('a logout holds at every gateway once either of them has answered it', async () => {
+    const second = await startExtraGateway(system);
+    try {
+      const ends = served('identity.session.revoke.v1');
+      const gateways = [call, restClient(second.url)];
+      for (let round = 0; round < 12; round++) {
+        const { token } = await signIn();
+        const me = (through: Call) => decided(() => through('GET', '/api/auth/me', { token }));
+        for (const through of gateways) expect((await me(through)).status).toBe(200);
+        const [one = call, other = call] = round % 2 === 0 ? gateways : gateways.toReversed();
+        const logout = await decided(() => one('POST', '/api/auth/logout', { token }));
+        // Repeated after a 503, it may find its own work done.
+        expect([204, 401]).toContain(logout.status);
+        for (const through of [other, one]) expect((await me(through)).status).toBe(401);
+      }
+      served('identity.session.revoke.v1').forEach((count, i) => expect(count).toBeGreaterThan(ends[i] ?? 0));
+    } finally {
+      await second.stop();
+    }
+  }, 120_000);
+
   test('a key that one of them begins to rotate is signed with by both', async () => {
     const { kid } = await bus.call('identity.key.rotate.v1', {}, serviceContext('gateway'));
     const { email } = await newUser();
@@ -168,6 +219,19 @@ describe('two processes of identity on one database', () => {
   }, 120_000);
 });
 
+/** Until both processes answer, whatever has become of them before. */
+async function bothServe(): Promise<void> {
+  const subject = 'identity.key.status.v1';
+  const before = served(subject);
+  await eventually(
+    async () => {
+      await bus.call(subject, {}, serviceContext('gateway'));
+      return served(subject).every((count, i) => count > (before[i] ?? 0));
+    },
+    { deadlineMs: 60_000 },
+  );
+}
+
 /** Ends both processes as a power cut would; the launcher starts them again. */
 const killBoth = () => Promise.all(replicas.map((name) => system.service(name).kill('SIGKILL')));
 
@@ -183,6 +247,7 @@ describe('identity is killed in the middle of a refresh', () => {
   ])(
     'before the commit: nothing has happened, and the retry %s is the one rotation',
     async (_how, key) => {
+      await bothServe();
       const { sessionId, refreshToken } = await signIn();
       const lost = await holding('session', sessionId, async () => {
         const asked = refresh(refreshToken, key);
@@ -206,6 +271,7 @@ describe('identity is killed in the middle of a refresh', () => {
   ])(
     'after the commit, before the answer: the retry %s',
     async (_how, key, status) => {
+      await bothServe();
       const { sessionId, refreshToken, token } = await signIn();
       const lost = await committingWithoutWord(async () => {
         const asked = refresh(refreshToken, key);
@@ -232,6 +298,7 @@ describe('identity is killed in the middle of a refresh', () => {
 
 describe('identity is killed between the comparison of a password and its answer', () => {
   test('five sign-ins that never ended lock nobody out: a short wait, and the account signs in again', async () => {
+    await bothServe();
     const { id, email } = await newUser();
     const signingIn = () => call('POST', '/api/auth/login', { body: { email, password } });
     const charged = `SELECT lane FROM identity.login_lane WHERE kind = 'stranger' AND cardinality(charges) = 5`;

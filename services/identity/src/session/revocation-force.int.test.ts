@@ -1,14 +1,29 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '@prime-nest/kit/ids';
+import { eventually } from '@prime-nest/testkit/eventually';
 import { anonymous, outcomeOf, type Fixture } from '../testing/identity-fixture.js';
 import { openPlace, type IdentityPlace } from '../../test/identity-place.js';
 
 let place: IdentityPlace;
 let identity: Fixture;
+/** What identity has done with its database so far. */
+const done = { looks: 0, transactions: 0 };
 
 beforeAll(async () => {
   place = await openPlace();
   identity = await place.open();
+  const { database } = identity;
+  const query = database.query.bind(database);
+  database.query = (sql, params) => {
+    if (typeof sql === 'string' && sql.includes('acked_sequence >=')) done.looks++;
+    return query(sql, params);
+  };
+  const transaction = database.transaction.bind(database);
+  database.transaction = async (fn, options) => {
+    const result = await transaction(fn, options);
+    done.transactions++;
+    return result;
+  };
 });
 afterAll(async () => {
   await identity.close();
@@ -37,7 +52,14 @@ function watch(call: Promise<unknown>) {
   return watched;
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+/**
+ * Until identity has looked so many times more for acknowledgements: whoever waits goes on looking, and whoever has
+ * answered does not.
+ */
+async function looked(times: number): Promise<void> {
+  const since = done.looks;
+  await eventually(() => done.looks >= since + times, { intervalMs: 5 });
+}
 
 describe('an answer to what ends sessions', () => {
   const ends: [string, (one: Awaited<ReturnType<typeof signIn>>) => Promise<unknown>, string][] = [
@@ -85,10 +107,10 @@ describe('an answer to what ends sessions', () => {
     const one = await signIn();
     const gateway = await join();
     const ending = watch(end(one));
-    await pause(400);
+    await looked(3);
     expect(ending.tookMs).toBeUndefined();
     identity.force.noteApplied(gateway.memberId, gateway.head);
-    await pause(100);
+    await looked(1);
     expect(ending.tookMs).toBeUndefined();
     identity.force.noteApplied(gateway.memberId, gateway.head + 1);
     expect(await ending.outcome).toBe(expected);
@@ -108,7 +130,7 @@ describe('an answer to what ends sessions', () => {
     const { session } = await signIn();
     const gateway = await join();
     const ending = watch(identity.ending.one({ ...session, reason: 'logout' }, anonymous()));
-    await pause(50);
+    await looked(1);
     await identity.database.query(`UPDATE gateway_member SET acked_sequence = $2 WHERE id = $1`, [
       gateway.memberId,
       gateway.head + 1,
@@ -123,10 +145,13 @@ describe('an answer to what ends sessions', () => {
     const gateway = await join();
     const logout = () => identity.ending.one({ ...session, reason: 'logout' }, anonymous());
     const calls = [watch(logout())];
-    await pause(100);
+    await looked(1);
+    const { transactions } = done;
     calls.push(watch(logout()));
     calls.push(watch(identity.refresh.run({ refreshToken: tokens.refresh_token }, anonymous())));
-    await pause(300);
+    // Both have found the work done, and wait as well.
+    await eventually(() => done.transactions >= transactions + 2, { intervalMs: 5 });
+    await looked(3);
     expect(calls.map(({ tookMs }) => tookMs)).toEqual([undefined, undefined, undefined]);
     identity.force.noteApplied(gateway.memberId, gateway.head + 1);
     expect(await Promise.all(calls.map(({ outcome }) => outcome))).toEqual(['ok', 'ok', 'invalid_grant']);
@@ -138,7 +163,7 @@ describe('an answer to what ends sessions', () => {
     const memberId = newId();
     const head = await identity.force.renew({ memberId, appliedSequence: 1_000_000, leaseMs: 2_000 });
     const ending = watch(identity.ending.one({ ...session, reason: 'logout' }, anonymous()));
-    await pause(300);
+    await looked(3);
     expect(ending.tookMs).toBeUndefined();
     identity.force.noteApplied(memberId, head + 1);
     expect(await ending.outcome).toBe('ok');

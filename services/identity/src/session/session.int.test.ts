@@ -18,16 +18,12 @@ const timeoutMs = 60_000 + rounds * 2_000;
 
 beforeAll(async () => {
   place = await openPlace();
-  identity = await open();
+  identity = await place.open();
 });
 afterAll(async () => {
   await identity.close();
   await place.stop();
 });
-
-function open(env: Record<string, string> = {}): Promise<Fixture> {
-  return place.open({ env });
-}
 
 async function signIn(service: Fixture = identity) {
   const account = await service.newAccount();
@@ -95,7 +91,7 @@ describe('signing in', () => {
   });
 
   test('one session too many ends the least recently used one, and says so', async () => {
-    const service = await open({ IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '3' });
+    const service = await place.open({ env: { IDENTITY_SESSIONS_PER_ACCOUNT_MAX: '3' } });
     const account = await service.newAccount();
     const opened = await Promise.all([1, 2, 3].map(() => service.login.run(account, anonymous())));
     const [kept] = opened;
@@ -120,7 +116,7 @@ describe('refreshing', () => {
   test(
     '200 uses of one token at once rotate once, and nothing of the family lives afterwards',
     async () => {
-      const replicas = [identity, await open(), await open()];
+      const replicas = [identity, await place.open(), await place.open()];
       for (let round = 0; round < rounds; round++) {
         const { account, tokens } = await signIn();
         const storm = Array.from({ length: 200 }, (_, i) => refresh(tokens.refresh_token, undefined, replicas[i % 3]));
@@ -234,7 +230,7 @@ describe('refreshing', () => {
   });
 
   test('inside a reuse window everybody gets the identical successor and nobody is logged out', async () => {
-    const service = await open({ REFRESH_REUSE_WINDOW_SECONDS: '10' });
+    const service = await place.open({ env: { REFRESH_REUSE_WINDOW_SECONDS: '10' } });
     const { tokens } = await signIn(service);
     const answers = await Promise.all(
       Array.from({ length: 50 }, () => refresh(tokens.refresh_token, undefined, service)),
@@ -309,7 +305,7 @@ describe('ending sessions', () => {
   test('a restart brings nothing back: what was revoked is on the list of the new process', async () => {
     const { account, tokens } = await signIn();
     await identity.ending.one({ accountId: account.id, sessionId: tokens.session_id, reason: 'logout' }, anonymous());
-    const restarted = await open();
+    const restarted = await place.open();
     const { sequence, revocations } = await restarted.sessions.revocations(0);
     expect(revocations).toContainEqual(expect.objectContaining({ kind: 'session', sessionId: tokens.session_id }));
     expect(sequence).toBeGreaterThanOrEqual(revocations.length);

