@@ -43,44 +43,55 @@ const postgres = await startPostgres({ dataDir: path.join(folder, 'postgres'), p
 process.env.TESTKIT_POSTGRES_URL = postgres.url;
 const run = await startTestRun(() => undefined);
 Object.assign(process.env, run.env);
-const [nats, store] = await Promise.all([
-  startTestNats({ streams: false }),
-  createTestDatabase({ service: 'identity', migrations }),
-]);
+const nats = await startTestNats({ streams: false });
 const log = silentLogger();
-// Of the size that is generated when a key is rotated: a smaller one would sign faster.
-const keyPair = newKeyPair(3072);
-const config = readIdentityConfig({
-  NODE_ENV: 'test',
-  IDENTITY_DB_URL: store.url,
-  NATS_URL: nats.servers,
-  IDENTITY_KEY_ENCRYPTION_KEY: Buffer.alloc(32, 5).toString('base64'),
-  PRIVATE_KEY: keyPair.privateKey,
-  PUBLIC_KEY: keyPair.publicKey,
-});
-const connection = await connectBus({ ...nats.credentials('identity'), log });
-const database = await openDatabase({
-  url: config.IDENTITY_DB_URL,
-  schema: 'identity',
-  entities: [],
-  ssl: false,
-  poolMax: config.DB_POOL_MAX,
-  log,
-  applicationName: 'identity-bench',
-});
-const identity = await buildIdentity({ config, database, connection, clock: systemClock, log });
 const context = { ...freshContext({ type: 'anonymous' }), ip: '192.0.2.1', userAgent: 'bench/1' };
-await ensureSigningKey(identity.keyParts, keyPair.privateKey, context);
-await identity.keepKeys.reload();
+// The size that is generated unless configured otherwise, and the other one that may be.
+const worlds = { 3072: await openWorld(3072), 2048: await openWorld(2048) };
 
-const accounts = await Promise.all(
-  Array.from({ length: clients }, () => {
-    const id = newId();
-    return identity.creation.run({ id, email: `${id}@example.org`, name: 'Bench', password }, context);
-  }),
-);
-const chains = await Promise.all(accounts.map(({ email }) => identity.login.run({ email, password }, context)));
+/** A database of its own, an identity on it that signs with a key of that size, accounts and a session of each. */
+async function openWorld(bits) {
+  const store = await createTestDatabase({ service: 'identity', migrations });
+  const keyPair = newKeyPair(bits);
+  const config = readIdentityConfig({
+    NODE_ENV: 'test',
+    IDENTITY_DB_URL: store.url,
+    NATS_URL: nats.servers,
+    IDENTITY_KEY_ENCRYPTION_KEY: Buffer.alloc(32, 5).toString('base64'),
+    PRIVATE_KEY: keyPair.privateKey,
+    PUBLIC_KEY: keyPair.publicKey,
+  });
+  const connection = await connectBus({ ...nats.credentials('identity'), log });
+  const database = await openDatabase({
+    url: config.IDENTITY_DB_URL,
+    schema: 'identity',
+    entities: [],
+    ssl: false,
+    poolMax: config.DB_POOL_MAX,
+    log,
+    applicationName: 'identity-bench',
+  });
+  const identity = await buildIdentity({ config, database, connection, clock: systemClock, log });
+  await ensureSigningKey(identity.keyParts, keyPair.privateKey, context);
+  await identity.keepKeys.reload();
+  const accounts = await Promise.all(
+    Array.from({ length: clients }, () => {
+      const id = newId();
+      return identity.creation.run({ id, email: `${id}@example.org`, name: 'Bench', password }, context);
+    }),
+  );
+  const chains = await Promise.all(accounts.map(({ email }) => identity.login.run({ email, password }, context)));
+  const close = async () => {
+    await identity.hasher.close();
+    await connection.drain();
+    await database.close();
+    await store.drop();
+  };
+  return { store, config, database, identity, accounts, chains, close };
+}
+
 const bareUpdate = 'UPDATE session SET generation = generation WHERE id = $1 RETURNING id';
+const { store, config, database, identity, accounts, chains } = worlds[3072];
 const rawPool = new pg.Pool({ connectionString: store.url, max: clients, options: '-c search_path=identity' });
 const now = () => Math.floor(Date.now() / 1000);
 const claimsOf = (i) => ({
@@ -93,19 +104,27 @@ const claimsOf = (i) => ({
   exp: now() + 900,
   ver: 1,
 });
-const sign = (i) => signAccessToken(claimsOf(i), identity.keys.signer());
+const sign = (i, bits = 3072) => signAccessToken(claimsOf(i), worlds[bits].identity.keys.signer());
 const update = (i) => database.transaction((tx) => tx.query(bareUpdate, [chains[i].session_id]));
+const signIn = (world) => (i) => world.identity.login.run({ email: world.accounts[i].email, password }, context);
+const refresh = (world) => async (i) => {
+  world.chains[i] = await world.identity.refresh.run({ refreshToken: world.chains[i].refresh_token }, context);
+};
 
 const sides = {
-  'sign-in': (i) => identity.login.run({ email: accounts[i].email, password }, context),
+  'sign-in': signIn(worlds[3072]),
+  'sign-in, RSA 2048': signIn(worlds[2048]),
   hash: (i) => identity.hasher.verify(password, accounts[i].passwordHash),
-  refresh: async (i) => {
-    chains[i] = await identity.refresh.run({ refreshToken: chains[i].refresh_token }, context);
-  },
+  refresh: refresh(worlds[3072]),
+  'refresh, RSA 2048': refresh(worlds[2048]),
   update,
   'update, then sign': async (i) => {
     await update(i);
     await sign(i);
+  },
+  'update, then sign, RSA 2048': async (i) => {
+    await update(i);
+    await sign(i, 2048);
   },
   'update, bare driver': async (i) => {
     const client = await rawPool.connect();
@@ -117,7 +136,8 @@ const sides = {
       client.release();
     }
   },
-  sign,
+  sign: (i) => sign(i),
+  'sign, RSA 2048': (i) => sign(i, 2048),
 };
 
 /** Statements that the sides send, counted where they leave the process. */
@@ -158,13 +178,16 @@ for (let round = 0; round < rounds; round++) {
   // No side always follows the same one.
   for (const side of names.toSorted(() => Math.random() - 0.5)) seen[side].push(await rate(side));
   // Below the number of sessions at which a sign-in would end another one.
-  await database.query('DELETE FROM session WHERE NOT (id = ANY($1))', [chains.map(({ session_id: id }) => id)]);
+  for (const world of Object.values(worlds)) {
+    const kept = world.chains.map(({ session_id: id }) => id);
+    await world.database.query('DELETE FROM session WHERE NOT (id = ANY($1))', [kept]);
+  }
 }
 const medianOf = (side, field = 'rate') => median((seen[side] ?? []).map((one) => one[field]));
 const perSecond = (side) => medianOf(side).toFixed(0);
 const ratio = (one, other) => (medianOf(one) / medianOf(other)).toFixed(2);
 
-const verify = await verifyTimes();
+const verify = { 3072: await verifyTimes(3072), 2048: await verifyTimes(2048) };
 const row = (side) =>
   `| ${side} | ${perSecond(side)} | ${medianOf(side, 'statements').toFixed(1)} | ${medianOf(side, 'cpuMs').toFixed(2)} |`;
 const markdown = `## Identity
@@ -173,42 +196,39 @@ ${conditions('npm run bench:identity')}
 
 ${clients} callers at once in the process of identity, ${rounds} rounds of ${sliceMs / 1000} s a side, medians. PostgreSQL on the same
 machine with fsync, synchronous_commit and full_page_writes on. argon2id m=${hashParameters.memoryCost} KiB, t=${hashParameters.timeCost}, p=${hashParameters.parallelism};
-RSA 3072; strict rotation; every sign-in and refresh also writes its event.
+RSA 3072 unless a side says otherwise; strict rotation; every sign-in and refresh also writes its event.
 
 | side | per second | statements | CPU of the process, ms |
 | --- | ---: | ---: | ---: |
 ${names.map(row).join('\n')}
 
-- sign-in / hash alone: **${ratio('sign-in', 'hash')}**
-- refresh / one-row UPDATE in a transaction of its own: **${ratio('refresh', 'update')}**
-- refresh / that transaction and then the signature of one access token: **${ratio('refresh', 'update, then sign')}**
-- the signature alone is ${((100 * medianOf('sign', 'cpuMs')) / medianOf('refresh', 'cpuMs')).toFixed(0)} % of the CPU of a refresh
-- verifying an access token at the gateway, p50: ${verify.uncached} µs by its signature, ${verify.cached} µs from memory
+- sign-in / hash alone: **${ratio('sign-in', 'hash')}**; with RSA 2048 ${ratio('sign-in, RSA 2048', 'hash')}
+- refresh / one-row UPDATE in a transaction of its own: **${ratio('refresh', 'update')}**; with RSA 2048 ${ratio('refresh, RSA 2048', 'update')}
+- that UPDATE and then nothing but the signature of one access token / the UPDATE: ${ratio('update, then sign', 'update')}; with RSA 2048 ${ratio('update, then sign, RSA 2048', 'update')}
+- refresh / UPDATE and signature: **${ratio('refresh', 'update, then sign')}**; with RSA 2048 ${ratio('refresh, RSA 2048', 'update, then sign, RSA 2048')}
+- verifying an access token at the gateway, p50: ${verify[3072].uncached} µs by its signature (RSA 2048: ${verify[2048].uncached} µs), ${verify[3072].cached} µs from memory
 `;
 process.stdout.write(markdown);
 if (!process.argv.includes('--dry')) writeSection('identity', markdown);
 
 await rawPool.end();
-await identity.hasher.close();
-await connection.drain();
-await database.close();
-await store.drop();
+for (const world of Object.values(worlds)) await world.close();
 await nats.stop();
 await run.stop();
 await postgres.stop();
 await rm(folder, { recursive: true, force: true });
 
 /** Medians in microseconds of the gateway's own verifier and of its memory of an earlier check. */
-async function verifyTimes() {
+async function verifyTimes(bits) {
   const keys = new KeySet();
-  keys.replace(identity.keys.published());
+  keys.replace(worlds[bits].identity.keys.published());
   const policy = {
     issuer: config.TOKEN_ISSUER,
     audience: config.TOKEN_AUDIENCE,
     skewSeconds: 30,
     lifetimeSecondsMax: 900,
   };
-  const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => sign(i % clients)));
+  const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => sign(i % clients, bits)));
   const cache = new ClaimsCache();
   const times = { uncached: [], cached: [] };
   const timed = (list, work) => {

@@ -48,7 +48,7 @@ export interface Surroundings {
   readonly log: Logger;
   /** Made from the configuration unless given. */
   readonly hasher?: PasswordHasher;
-  /** 3072-bit RSA keys unless given. */
+  /** Of the configured size unless given. */
   readonly generateKey?: () => Promise<KeyObject>;
   /** How reset codes reach their owners; through the event log unless given. */
   readonly deliver?: ResetDelivery;
@@ -98,7 +98,7 @@ export async function buildIdentity(surroundings: Surroundings): Promise<Identit
   const accessTtlSeconds = config.ACCESS_TOKEN_TTL_SECONDS;
 
   const keys = new SigningKeys(envelope);
-  const generateKey = surroundings.generateKey ?? generateRsaKey;
+  const generateKey = surroundings.generateKey ?? (() => generateRsaKey(config.IDENTITY_KEY_BITS));
   const keyParts: KeyParts = { database, envelope, outbox, clock, generateKey };
   const rotation = new RotateKeys(keyParts, {
     leadSeconds: config.IDENTITY_KEY_LEAD_SECONDS,

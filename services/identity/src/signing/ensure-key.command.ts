@@ -17,9 +17,6 @@ export interface KeyParts {
   readonly generateKey: () => Promise<KeyObject>;
 }
 
-/** Size of generated keys. */
-const modulusBits = 3072;
-
 /**
  * Makes sure that there is a key to sign with. A given key that was never seen before becomes the active one if there
  * is none, and the next one otherwise; one that has been retired or declared compromised stays that. Without a given
@@ -79,7 +76,7 @@ export async function addKey(tx: Tx, { envelope, outbox, clock }: KeyParts, adde
 }
 
 /** A new RSA key; it takes a second or more of another thread. */
-export async function generateRsaKey(): Promise<KeyObject> {
-  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: modulusBits });
+export async function generateRsaKey(modulusLength: number): Promise<KeyObject> {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength });
   return privateKey;
 }

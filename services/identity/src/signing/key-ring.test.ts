@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import type { PublicKey } from '@prime-nest/contracts/claims';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
+import { generateRsaKey } from './ensure-key.command.js';
 import { dueTransitions, publicKeyOf, publishedKeys, type KeyState, type RingKey } from './key-ring.js';
 
 const start = new Date('2026-03-01T08:00:00Z');
@@ -54,4 +55,8 @@ describe('key ring', () => {
     expect(published.kid).toBe(await calculateJwkThumbprint(await exportJWK(publicKey)));
     expect(Object.keys(published).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use']);
   });
+});
+
+test('a generated key has the size that was asked for', async () => {
+  expect((await generateRsaKey(2048)).asymmetricKeyDetails?.modulusLength).toBe(2048);
 });
