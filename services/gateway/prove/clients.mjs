@@ -9,18 +9,26 @@ import { percentile } from '../../../scripts/statistics.mjs';
 /** Attackers come from an address of their own, so that the limits of one client are not everybody's. */
 export const attackerAddress = '127.0.0.66';
 
-/** Sends bytes and answers what came back until the server closed, or after `ms`; `status` 0 when nothing did. */
+/**
+ * Sends bytes and answers what came back until the server closed, or after `ms`; `status` 0 when nothing did. `ms` of the
+ * answer: until it began.
+ */
 export function exchange(port, bytes, { ms = 5_000, from } = {}) {
   return new Promise((resolve) => {
     const startedAt = performance.now();
     const socket = net.connect({ port, host: '127.0.0.1', localAddress: from }, () => socket.write(bytes));
     let text = '';
+    let answeredAt;
     const timer = setTimeout(() => socket.destroy(), ms);
-    socket.on('data', (data) => (text += data.latin1Slice()));
+    socket.on('data', (data) => {
+      answeredAt ??= performance.now();
+      text += data.latin1Slice();
+    });
     socket.on('error', () => undefined);
     socket.on('close', () => {
       clearTimeout(timer);
-      resolve({ status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), text, ms: performance.now() - startedAt });
+      const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0);
+      resolve({ status, text, ms: (answeredAt ?? performance.now()) - startedAt });
     });
   });
 }

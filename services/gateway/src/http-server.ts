@@ -131,6 +131,34 @@ function limitConnections(server: Server, max: number): void {
   });
 }
 
+const lingerMs = 1_000;
+const lingerBytesMax = 1024 * 1024;
+
+/**
+ * Lets a client that is still sending a refused body read why. A connection that is closed while bytes arrive is reset,
+ * and a reset takes away what the client has not read (RFC 9112 §9.6): so the way out is closed first, and for a moment
+ * what comes in is thrown away, up to a megabyte. None of it is a request any more.
+ */
+export function lingerAtClose(socket: Socket): void {
+  // What Node's HTTP server calls after the last answer of a connection.
+  socket.destroySoon = () => {
+    socket.end();
+    let taken = 0;
+    socket.removeAllListeners('data');
+    socket.on('data', (bytes) => {
+      taken += bytes.length;
+      if (taken > lingerBytesMax) socket.pause();
+    });
+    socket.once('end', () => socket.destroy());
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => clearTimeout(timer));
+    socket.resume();
+    // The parser read past the stream, which believes that a read is under way: this ends that one, and begins another.
+    socket.push('');
+    socket.read(0);
+  };
+}
+
 const settleMs = 200;
 const idleEveryMs = 50;
 /** Longer than any call's deadline: what is still open then waits for its client, not for us. */

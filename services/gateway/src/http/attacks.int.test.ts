@@ -143,6 +143,18 @@ describe('bodies', () => {
     expect(statusOf(answer)).toBe(413);
   });
 
+  test('whoever is still sending a refused body reads why, and nothing in it is a request', async () => {
+    servers.peers.forget();
+    const hidden = 'GET /api/roles HTTP/1.1\r\nHost: x\r\n\r\n';
+    const body = hidden.repeat(Math.ceil((10 * 2 ** 20) / hidden.length));
+    const head = ['Content-Type: application/json', `Content-Length: ${body.length}`, 'Connection: close'];
+    const bytes = request('POST /api/roles', head, body);
+    const answers = await Promise.all(Array.from({ length: 16 }, () => raw(bytes)));
+    expect(answers.map(statusOf)).toEqual(Array.from({ length: 16 }, () => 413));
+    expect(answers.filter((answer) => answer.split('HTTP/1.1 ').length !== 2)).toEqual([]);
+    expect(servers.peers.calls('rbac.role.list.v1')).toEqual([]);
+  });
+
   test('a declared length of 10 MB is refused before it is sent', async () => {
     const answer = await raw(
       request('POST /api/roles', ['Content-Type: application/json', 'Content-Length: 10485760'], 'a'),

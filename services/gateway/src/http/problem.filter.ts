@@ -3,6 +3,7 @@ import { Catch } from '@nestjs/common';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import type { Logger } from '@prime-nest/kit/log';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { lingerAtClose } from '../http-server.js';
 import type { RecordEvent } from '../spool/record-event.js';
 import { refusalEvent } from '../spool/refusal.js';
 import { asAppError, problemHeaders, problemMediaType, problemOf } from './problem.js';
@@ -43,6 +44,7 @@ export class ProblemFilter implements ExceptionFilter {
         ? undefined
         : { correlationId: state.context.correlationId, traceId: state.context.trace.traceId };
     const problem = problemOf(error, ids);
+    if (!request.raw.complete) lingerAtClose(request.raw.socket);
     void reply.code(problem.status).headers(problemHeaders(error)).type(problemMediaType).send(JSON.stringify(problem));
   }
 
