@@ -84,7 +84,7 @@ interface Seen {
 async function revoke(count: number): Promise<Seen> {
   const seen: Seen = { accepted: 0, refused: 0, unavailable: 0, waits: [] };
   const sessions: { token: string }[][] = Array.from({ length: workers }, () => []);
-  // One after the other: attempts on one account are counted before they are known to succeed.
+  // One after the other: what is put under load here is their end.
   for (let i = 0; i < count; i++) sessions[i % workers]?.push(await signIn());
   const settle = disturb();
   await Promise.all(

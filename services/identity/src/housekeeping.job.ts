@@ -15,9 +15,8 @@ const rowsMax = 5_000;
 
 /**
  * What is over and decides nothing any more: revocations whose tokens have all expired, gateways that are gone,
- * sessions and codes long past their expiry,
- * lanes without a failure for so long that even their escalation has decayed. A pruned session is refused like one
- * that never was.
+ * sessions and codes long past their expiry, lanes without an attempt for so long that even their escalation has
+ * decayed. A pruned session is refused like one that never was.
  */
 const prunings: Readonly<Record<string, string>> = {
   revocation: `DELETE FROM revocation WHERE sequence IN (SELECT sequence FROM revocation WHERE until < $1 LIMIT ${rowsMax}) RETURNING 1`,
