@@ -28,7 +28,7 @@ describe('the import rules bite', () => {
     [
       'a service importing another by path',
       'services/rbac/src/policy/planted.store.ts',
-      '../../../audit/src/log/tree.js',
+      '../../../audit/src/log/entry.js',
     ],
     ['a service importing test code', 'services/audit/src/planted.ts', '@prime-nest/testkit/postgres'],
     ['a service importing the launcher', 'services/identity/src/planted.ts', '@prime-nest/devstack/process'],

@@ -22,9 +22,9 @@ export const areas = {
     tests: ['src/policy/*.test.ts'],
   },
   'audit-proofs': {
-    project: 'audit',
-    folder: 'services/audit',
-    mutate: ['src/log/{tree,proof,checkpoint}.ts'],
-    tests: ['src/log/*.test.ts'],
+    project: 'kit',
+    folder: 'libs/kit',
+    mutate: ['src/tlog/{tree,proof,checkpoint}.ts'],
+    tests: ['src/tlog/*.test.ts'],
   },
 };

@@ -162,5 +162,28 @@ export const auditRpc = {
     errors: [],
     timeoutMs: 1000,
   },
+  /**
+   * Proves events to the source that published them, before it forgets them: a signed checkpoint, which begins with the
+   * tree of size `since`, and for as many of the events as it answers for, from the first on, the entry at which each
+   * stands. `entry` is that entry where it is not the event itself: what speaks for a message in quarantine. The hashes of
+   * the entries are in `tiles`, each proven as the leaf of the tree of tiles that it is.
+   */
+  'audit.receipt.prove.v1': {
+    request: z.strictObject({
+      events: z
+        .array(z.strictObject({ id: z.uuid(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }))
+        .min(1)
+        .max(256),
+      since: z.int().min(1).optional(),
+    }),
+    response: z.object({
+      checkpoint: CheckpointNote,
+      consistency: z.array(Hash),
+      entries: z.array(z.object({ index: Count, entry: z.base64().optional() })),
+      tiles: z.array(z.object({ index: Count, hashes: z.base64(), proof: z.array(Hash) })),
+    }),
+    errors: [],
+    timeoutMs: 1400,
+  },
 } as const satisfies RpcContracts;
 export type AuditRpc = typeof auditRpc;

@@ -35,8 +35,8 @@ export const auditConsumer = 'audit-sequencer';
 const calls: Readonly<Record<string, readonly string[]>> = {
   gateway: ['identity', 'rbac', 'audit'],
   // How far the log has come with their events; audit reads that in its own database.
-  identity: ['audit.receipt.get.v1'],
-  rbac: ['audit.receipt.get.v1'],
+  identity: ['audit.receipt.get.v1', 'audit.receipt.prove.v1'],
+  rbac: ['audit.receipt.get.v1', 'audit.receipt.prove.v1'],
 };
 /** Who listens to whose broadcasts. */
 const listens: Readonly<Record<string, readonly string[]>> = {

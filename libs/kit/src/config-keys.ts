@@ -1,6 +1,7 @@
 import { nkeys } from '@nats-io/transport-node';
 import Joi from 'joi';
 import type { Secret } from './secret.js';
+import { readPublicKeys } from './tlog/public-key.js';
 
 /** Schema pieces that services spread into their own `Joi.object({ ... })`, and the types they arrive as. */
 
@@ -110,6 +111,28 @@ function isUserSeed(seed: string): boolean {
     return false;
   }
 }
+
+export interface LogEnv {
+  readonly AUDIT_PUBLIC_KEY?: Secret;
+}
+
+/** Keys of a service that forgets its events only when the audit log has proven them. */
+export const logKeys = {
+  AUDIT_PUBLIC_KEY: Joi.string()
+    .custom((pem: string, helpers: Joi.CustomHelpers<string>) => {
+      try {
+        readPublicKeys(pem);
+        return pem;
+      } catch {
+        return helpers.message({ custom: '{{#label}} must be an Ed25519 public key in PEM, or several' });
+      }
+    })
+    .when('NODE_ENV', inProduction)
+    .meta({ secret: true })
+    .description(
+      'Public half (PEM, SPKI) of the key that signs the audit log, or several while it changes. Events are forgotten here only when the signed log proves to have them; without the key, which production refuses, when the audit service says so.',
+    ),
+};
 
 export type DatabaseEnv<P extends string> = { readonly [K in `${P}_DB_URL`]: Secret } & {
   readonly [K in `${P}_DB_MIGRATION_URL`]?: Secret;

@@ -356,8 +356,8 @@ async function latency(perSecond, seconds) {
 
 /** What an auditor runs, start of the process included. */
 async function verification() {
-  const { CompactRange, leafHash } = await import('@prime-nest/audit/log/tree');
-  const { formatVerifierKey, signCheckpoint, verifierKeyOf } = await import('@prime-nest/audit/log/checkpoint');
+  const { CompactRange, leafHash } = await import('@prime-nest/kit/tlog/tree');
+  const { formatVerifierKey, signCheckpoint, verifierKeyOf } = await import('@prime-nest/kit/tlog/checkpoint');
   const { privateKey } = generateKeyPairSync('ed25519');
   const range = CompactRange.empty();
   const lines = sampleEntries(verified).map(({ index, receivedAt, bytes }) => {

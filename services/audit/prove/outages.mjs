@@ -215,7 +215,7 @@ async function prove() {
 
 /** The public half of the key that the log was started with: from its file, not from the system that is judged. */
 async function verifierKey() {
-  const { formatVerifierKey, verifierKeyOf } = await import('@prime-nest/audit/log/checkpoint');
+  const { formatVerifierKey, verifierKeyOf } = await import('@prime-nest/kit/tlog/checkpoint');
   const answer = await fetch(`${system.gatewayUrl}/api/audit/checkpoint`, { headers: { accept: 'application/json' } });
   if (!answer.ok) return undefined;
   const { checkpoint } = await answer.json();

@@ -6,6 +6,7 @@ import { EventRpc } from './event.rpc.js';
 import { ProofRpc } from './proof.rpc.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
 import { ProofsCommand } from './proof/proofs.command.js';
+import { ProveReceiptCommand } from './proof/prove-receipt.command.js';
 import { ReceiptCommand } from './proof/receipt.command.js';
 import { TreeStore } from './proof/tree.store.js';
 import { EntryStore } from './search/entry.store.js';
@@ -39,6 +40,7 @@ export class AuditModule {
         { provide: GetEventCommand, useFactory: () => new GetEventCommand(parts) },
         { provide: ExportEventsCommand, useFactory: () => new ExportEventsCommand(parts) },
         { provide: ProofsCommand, useFactory: () => new ProofsCommand(parts) },
+        { provide: ProveReceiptCommand, useFactory: () => new ProveReceiptCommand(parts) },
         { provide: ReceiptCommand, useFactory: () => new ReceiptCommand(parts) },
       ],
     };

@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { auditRpc } from '@prime-nest/contracts/audit';
 import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
@@ -20,16 +21,18 @@ import { readAuditConfig, signingKey } from './config.js';
 import { IngestConsumer } from './ingest.consumer.js';
 import { LeaderJob } from './leader.job.js';
 import { AppendCommand } from './log/append.command.js';
-import { formatVerifierKey, verifierKeyOf } from './log/checkpoint.js';
+import { formatVerifierKey, verifierKeyOf } from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from './log/log.store.js';
 import { RecordSourcesCommand } from './log/record-sources.command.js';
 import { SequencerLock } from './log/sequencer-lock.store.js';
 import { SourceStore } from './log/source.store.js';
 import { auditMigrations } from './migrations/list.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
+import { ProveReceiptCommand } from './proof/prove-receipt.command.js';
 import { ReceiptCommand } from './proof/receipt.command.js';
 import { SignCheckpointCommand } from './proof/sign-checkpoint.command.js';
 import { SignedStateStore } from './proof/signed-state.store.js';
+import { TreeStore } from './proof/tree.store.js';
 import { recordSourcesTurn } from './record-sources.job.js';
 import { EntryStore } from './search/entry.store.js';
 import { checkpointAge, logSize, sequencerLeading, sequencerPending } from './telemetry.js';
@@ -73,7 +76,9 @@ runService({
     const outbox = createOutbox({ service, clock: systemClock });
     const checkpoints = new CheckpointStore();
     const receipt = new ReceiptCommand({ database, checkpoints });
+    const prove = new ProveReceiptCommand({ database, entries: new EntryStore(), tree: new TreeStore(), checkpoints });
     const receipts: ReceiptOptions = {
+      prove: { ask: prove.run.bind(prove), keys: [createPublicKey(key.privateKey)] },
       ask: receipt.run.bind(receipt),
       onRewound: (tx, after) =>
         outbox.append(tx, { type: 'audit.source.rewound.v1', change: { after } }, serviceContext(service)),

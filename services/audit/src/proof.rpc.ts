@@ -5,6 +5,7 @@ import type { CallContext } from '@prime-nest/contracts/context';
 import type { RpcParsed } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/rpc';
 import { ProofsCommand } from './proof/proofs.command.js';
+import { ProveReceiptCommand } from './proof/prove-receipt.command.js';
 import { ReceiptCommand } from './proof/receipt.command.js';
 
 const Rpc = createRpc(auditRpc);
@@ -13,10 +14,16 @@ const Rpc = createRpc(auditRpc);
 export class ProofRpc {
   readonly #proofs: ProofsCommand;
   readonly #receipt: ReceiptCommand;
+  readonly #prove: ProveReceiptCommand;
 
-  constructor(@Inject(ProofsCommand) proofs: ProofsCommand, @Inject(ReceiptCommand) receipt: ReceiptCommand) {
+  constructor(
+    @Inject(ProofsCommand) proofs: ProofsCommand,
+    @Inject(ReceiptCommand) receipt: ReceiptCommand,
+    @Inject(ProveReceiptCommand) prove: ProveReceiptCommand,
+  ) {
     this.#proofs = proofs;
     this.#receipt = receipt;
+    this.#prove = prove;
   }
 
   @Rpc('audit.event.proof.v1')
@@ -42,5 +49,10 @@ export class ProofRpc {
   @Rpc('audit.receipt.get.v1')
   receipt(request: RpcParsed<AuditRpc, 'audit.receipt.get.v1'>) {
     return this.#receipt.run(request);
+  }
+
+  @Rpc('audit.receipt.prove.v1')
+  prove(request: RpcParsed<AuditRpc, 'audit.receipt.prove.v1'>) {
+    return this.#prove.run(request);
   }
 }

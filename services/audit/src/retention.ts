@@ -10,7 +10,7 @@ import { createLogger } from '@prime-nest/kit/log';
 import { CheckLogCommand } from './check/check-log.command.js';
 import { StoredLogStore } from './check/stored-log.store.js';
 import { readStorageConfig } from './config.js';
-import { parseVerifierKey } from './log/checkpoint.js';
+import { parseVerifierKey } from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from './log/log.store.js';
 import { CheckpointStore } from './proof/checkpoint.store.js';
 import { TreeStore } from './proof/tree.store.js';

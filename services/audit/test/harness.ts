@@ -13,7 +13,7 @@ import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import { entryBytes } from '../src/log/entry.js';
 import { readMessage } from '../src/log/message.js';
 import type { Message } from '../src/log/message.js';
-import { CompactRange, leafHash } from '../src/log/tree.js';
+import { CompactRange, leafHash } from '@prime-nest/kit/tlog/tree';
 import { auditMigrations } from '../src/migrations/list.js';
 
 /** A fresh, migrated log, with the connection of the service's own role. */

@@ -4,9 +4,11 @@ import { loadConfig, type Environment } from '@prime-nest/kit/config';
 import {
   baseKeys,
   databaseKeys,
+  logKeys,
   natsKeys,
   type BaseEnv,
   type DatabaseEnv,
+  type LogEnv,
   type NatsEnv,
 } from '@prime-nest/kit/config-keys';
 import type { Secret } from '@prime-nest/kit/secret';
@@ -49,6 +51,7 @@ export const identityEnv = Joi.object({
   ...baseKeys,
   ...natsKeys,
   ...databaseKeys('IDENTITY'),
+  ...logKeys,
   PRIVATE_KEY: Joi.string()
     .custom(rsaKey((pem) => createPrivateKey(pem)))
     .when('NODE_ENV', inProduction)
@@ -149,6 +152,7 @@ export const identityEnv = Joi.object({
 
 export type IdentityConfig = BaseEnv &
   NatsEnv &
+  LogEnv &
   DatabaseEnv<'IDENTITY'> & {
     readonly PRIVATE_KEY?: Secret;
     readonly PUBLIC_KEY?: Secret;

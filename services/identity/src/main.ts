@@ -11,6 +11,7 @@ import { createLogger } from '@prime-nest/kit/log';
 import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
+import { readPublicKeys } from '@prime-nest/kit/tlog/public-key';
 import { pemText, readIdentityConfig } from './config.js';
 import { buildIdentity, IdentityModule } from './identity.module.js';
 import { migrate } from './migrations/migrate.js';
@@ -55,9 +56,15 @@ runService({
 
     const calls = createBusClient({ connection, contracts: auditRpc, log });
     const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
+    const publicKey = config.AUDIT_PUBLIC_KEY;
+    if (publicKey === undefined) log.warn({}, 'outbox.receipts_unverified');
+    const prove: ReceiptOptions['prove'] = publicKey && {
+      ask: (request) => calls.call('audit.receipt.prove.v1', request, serviceContext(service)),
+      keys: readPublicKeys(publicKey.reveal()),
+    };
     const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
       outbox.append(tx, { type: 'identity.source.rewound.v1', change: { after } }, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound } });
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound, prove } });
     life.onStop('relay', () => relay.stop());
     outbox.onCommitted(() => {
       relay.wake();

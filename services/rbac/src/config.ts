@@ -2,15 +2,17 @@ import { loadConfig, type Environment } from '@prime-nest/kit/config';
 import {
   type BaseEnv,
   type DatabaseEnv,
+  type LogEnv,
   type NatsEnv,
   baseKeys,
   databaseKeys,
+  logKeys,
   natsKeys,
 } from '@prime-nest/kit/config-keys';
 import Joi from 'joi';
 import { leaseMsMax } from './policy/guarantee.js';
 
-export interface RbacEnv extends BaseEnv, NatsEnv {
+export interface RbacEnv extends BaseEnv, NatsEnv, LogEnv {
   readonly RBAC_POLICY_FILE?: string;
   readonly RBAC_LEASE_MS: number;
   readonly RBAC_HEARTBEAT_MS: number;
@@ -25,6 +27,7 @@ export const rbacEnv = Joi.object({
   ...baseKeys,
   ...natsKeys,
   ...databaseKeys('RBAC'),
+  ...logKeys,
   RBAC_POLICY_FILE: policyFile,
   RBAC_LEASE_MS: Joi.number()
     .integer()
@@ -56,7 +59,10 @@ export type RbacStorageConfig = BaseEnv & DatabaseEnv<'RBAC'> & { readonly RBAC_
 /** The part of the configuration that `migrate` and `seed` need. Variables of the rest of the service are accepted. */
 export function readRbacStorageConfig(env: Environment): RbacStorageConfig {
   const own = Object.fromEntries(
-    Object.entries(env).filter(([name]) => !name.startsWith('NATS_') && !/^RBAC_(LEASE|HEARTBEAT)_MS$/.test(name)),
+    Object.entries(env).filter(
+      ([name]) =>
+        !name.startsWith('NATS_') && !name.startsWith('AUDIT_PUBLIC_KEY') && !/^RBAC_(LEASE|HEARTBEAT)_MS$/.test(name),
+    ),
   );
   return loadConfig<RbacStorageConfig>({ service: 'rbac', schema: storageEnv, env: own, prefixes });
 }

@@ -13,6 +13,7 @@ import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
+import { readPublicKeys } from '@prime-nest/kit/tlog/public-key';
 import { decideAtOnce } from './access.rpc.js';
 import { readRbacConfig } from './config.js';
 import { rbacMigrations } from './migrations/list.js';
@@ -67,9 +68,15 @@ runService({
 
     const calls = createBusClient({ connection, contracts: auditRpc, log });
     const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
+    const publicKey = config.AUDIT_PUBLIC_KEY;
+    if (publicKey === undefined) log.warn({}, 'outbox.receipts_unverified');
+    const prove: ReceiptOptions['prove'] = publicKey && {
+      ask: (request) => calls.call('audit.receipt.prove.v1', request, serviceContext(service)),
+      keys: readPublicKeys(publicKey.reveal()),
+    };
     const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
       outbox.append(tx, { type: 'rbac.source.rewound.v1', change: { after } }, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound } });
+    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound, prove } });
     outbox.onCommitted(() => {
       relay.wake();
     });

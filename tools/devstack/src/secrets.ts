@@ -1,4 +1,4 @@
-import { generateKeyPair, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPair, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -24,6 +24,7 @@ export interface Secrets {
   readonly publicKeyFile: string;
   readonly keyEncryptionKeyFile: string;
   readonly auditSigningKeyFile: string;
+  readonly auditPublicKeyFile: string;
   readonly assertionKeyFile: string;
   /** What the audit log's signer remembers outside the database. */
   readonly auditSignedStateFile: string;
@@ -46,12 +47,15 @@ export async function loadSecrets(home: string, env: Env): Promise<Secrets> {
     publicKeyFile: path.join(folder, 'public.pem'),
     keyEncryptionKeyFile: path.join(folder, 'key-encryption-key'),
     auditSigningKeyFile: path.join(folder, 'audit-signing-key.pem'),
+    auditPublicKeyFile: path.join(folder, 'audit-public-key.pem'),
     assertionKeyFile: path.join(folder, 'assertion-key.pem'),
     auditSignedStateFile: path.join(home, 'audit-signed-checkpoint'),
     adminPasswordFile: path.join(home, 'admin-password'),
   };
   await keep(files.keyEncryptionKeyFile, () => randomBytes(32).toString('base64'));
-  await keep(files.auditSigningKeyFile, newSigningKey);
+  const signing = await keep(files.auditSigningKeyFile, newSigningKey);
+  const publicKey = createPublicKey(signing.text).export({ type: 'spki', format: 'pem' });
+  await writeFile(files.auditPublicKeyFile, publicKey, { mode: 0o600 });
   await keep(files.assertionKeyFile, newSigningKey);
   const upstreams: Record<string, string> = {};
   for (const name of await upstreamsOverNats(env)) {

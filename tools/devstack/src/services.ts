@@ -40,10 +40,22 @@ const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
     'GATEWAY_ROUTE',
     'GATEWAY_ASSERTION',
   ],
-  identity: [...tokens, 'ACCESS_TOKEN_', 'REFRESH_', 'SESSION_', 'LOCKOUT_', 'IDENTITY_', 'DB_POOL_MAX'],
-  rbac: ['RBAC_', 'DB_POOL_MAX'],
+  identity: [
+    ...tokens,
+    'ACCESS_TOKEN_',
+    'REFRESH_',
+    'SESSION_',
+    'LOCKOUT_',
+    'IDENTITY_',
+    'AUDIT_PUBLIC_KEY',
+    'DB_POOL_MAX',
+  ],
+  rbac: ['RBAC_', 'AUDIT_PUBLIC_KEY', 'DB_POOL_MAX'],
   audit: ['AUDIT_', 'DB_POOL_MAX'],
 };
+
+/** The log needs no telling; who believes it does. */
+const notForAudit = /^AUDIT_PUBLIC_KEY/;
 
 /** Addresses and roles are the local system's own, whatever the environment says. */
 const decidedHere = /_DB_(URL|MIGRATION_URL)(_FILE)?$|^IDENTITY_KEY_ENCRYPTION_KEY/;
@@ -52,7 +64,10 @@ const decidedHere = /_DB_(URL|MIGRATION_URL)(_FILE)?$|^IDENTITY_KEY_ENCRYPTION_K
 export function serviceEnv(service: ServiceName, around: Surroundings, secrets: Secrets, env: Env): Env {
   const prefixes = [...everywhere, ...inherited[service]];
   const chosen = Object.entries(env).filter(
-    ([name]) => prefixes.some((prefix) => name.startsWith(prefix)) && !decidedHere.test(name),
+    ([name]) =>
+      prefixes.some((prefix) => name.startsWith(prefix)) &&
+      !decidedHere.test(name) &&
+      !(service === 'audit' && notForAudit.test(name)),
   );
   return {
     PATH: env['PATH'],
@@ -64,6 +79,7 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
     ...(service === 'gateway' ? { REDIS_URL: around.redisUrl } : databaseEnv(service, around.databases[service])),
     ...(service === 'identity' ? keyEnv(secrets) : {}),
     ...(service === 'audit' ? signerEnv(secrets, env) : {}),
+    ...(service === 'identity' || service === 'rbac' ? proofEnv(secrets, env) : {}),
     ...(service === 'gateway' ? assertionEnv(secrets, env) : {}),
   };
 }
@@ -86,6 +102,12 @@ function signerEnv({ auditSigningKeyFile, auditSignedStateFile }: Secrets, env: 
   if (env['AUDIT_SIGNING_KEY'] !== undefined || env['AUDIT_SIGNING_KEY_FILE'] !== undefined) return {};
   const stateFile = env['AUDIT_SIGNED_STATE_FILE'] ?? auditSignedStateFile;
   return { AUDIT_SIGNING_KEY_FILE: auditSigningKeyFile, AUDIT_SIGNED_STATE_FILE: stateFile };
+}
+
+/** The public half of the log's key; of a key of one's own only who brought it knows the other half. */
+function proofEnv({ auditPublicKeyFile }: Secrets, env: Env): Env {
+  const own = ['AUDIT_SIGNING_KEY', 'AUDIT_PUBLIC_KEY'].flatMap((name) => [name, `${name}_FILE`]);
+  return own.some((name) => env[name] !== undefined) ? {} : { AUDIT_PUBLIC_KEY_FILE: auditPublicKeyFile };
 }
 
 /** A route file needs a key; one's own goes first. */

@@ -70,6 +70,9 @@ capabilities: { drop: [ALL] }
 - { name: PUBLIC_KEY_FILE, value: /run/prime-nest/public-key }
 - { name: IDENTITY_KEY_ENCRYPTION_KEY_FILE, value: /run/prime-nest/key-encryption-key }
 {{- end }}
+{{- if or (eq .service "identity") (eq .service "rbac") }}
+- { name: AUDIT_PUBLIC_KEY_FILE, value: /run/prime-nest/audit-public-key }
+{{- end }}
 {{- if eq .service "audit" }}
 - { name: AUDIT_SIGNING_KEY_FILE, value: /run/prime-nest/signing-key }
 {{- if .root.Values.audit.signedStateClaim }}

@@ -3,11 +3,15 @@ import type { Logger } from '../log.js';
 import type { Batch, Cursor } from './batch.js';
 import { restartSetBack } from './origin.js';
 import type { Rewound } from './origin.js';
+import { provenMax, pruneProven } from './proven-prune.js';
+import type { ProveOptions } from './proven-prune.js';
 import { keepReceipt, prune, rewind } from './receipt-state.js';
 import { ReceiptWatch } from './receipt-watch.js';
 import type { Receipt, WatchOptions } from './receipt-watch.js';
 
 export interface ReceiptOptions extends WatchOptions {
+  /** How entries are proven before they are forgotten. Without it the log is taken at its word. */
+  readonly prove?: ProveOptions | undefined;
   /** Called in a transaction, to record that numbers are published again. */
   readonly onRewound?: (tx: Tx, rewound: Rewound) => Promise<void>;
 }
@@ -27,6 +31,7 @@ export class ReceiptKeeper {
   readonly #log: Logger;
   readonly #watch: ReceiptWatch;
   #prunedAt = -Infinity;
+  #isProving = false;
 
   constructor(parts: { database: Database; source: string; options: ReceiptOptions; log: Logger }) {
     const { database, source, options, log } = parts;
@@ -86,8 +91,32 @@ export class ReceiptKeeper {
   async #prune(database: Queryable): Promise<void> {
     const now = performance.now();
     if (now - this.#prunedAt < pruneEveryMs) return;
+    if (this.#options.prove !== undefined) {
+      this.#pruneInBackground(this.#options.prove, now);
+      return;
+    }
     const pruned = await prune(database, pruneRows);
     if (pruned < pruneRows) this.#prunedAt = now;
     if (pruned > 0) this.#log.info({ source: this.#source, pruned }, 'outbox.pruned');
+  }
+
+  /** Not in the way of publishing: the log may take its time, or be away. */
+  #pruneInBackground(prove: ProveOptions, now: number): void {
+    if (this.#isProving) return;
+    this.#isProving = true;
+    const source = this.#source;
+    void pruneProven(this.#database, source, prove)
+      .then((outcome) => {
+        if ('fault' in outcome) this.#log.error({ source, reason: outcome.fault }, 'outbox.log_not_believed');
+        else if (outcome.pruned > 0) this.#log.info({ source, pruned: outcome.pruned }, 'outbox.pruned');
+        if ('fault' in outcome || outcome.pruned < provenMax) this.#prunedAt = now;
+      })
+      .catch((error: unknown) => {
+        this.#prunedAt = now;
+        this.#log.debug({ source, err: error }, 'outbox.no_proof');
+      })
+      .finally(() => {
+        this.#isProving = false;
+      });
   }
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { VerifierKey } from '../log/checkpoint.js';
+import type { VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
 import { frontierBytes, readManifest, retiredRange } from '../log/retirement.js';
 import type { RetirementManifest } from '../log/retirement.js';
-import { leafHash } from '../log/tree.js';
-import type { CompactRange } from '../log/tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
+import type { CompactRange } from '@prime-nest/kit/tlog/tree';
 import { readLine } from './export-check.js';
 import { ProofFile, checkProofFile } from './files.js';
 import type { FileCheck } from './files.js';

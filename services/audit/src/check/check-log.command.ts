@@ -1,14 +1,14 @@
 import { AuditEvent } from '@prime-nest/contracts/events';
 import type { Queryable } from '@prime-nest/kit/database';
-import { isSignedBy, parseCheckpoint } from '../log/checkpoint.js';
-import type { VerifierKey } from '../log/checkpoint.js';
+import { isSignedBy, parseCheckpoint } from '@prime-nest/kit/tlog/checkpoint';
+import type { VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
 import { indexColumns } from '../log/columns.js';
 import { exchangedLeaves } from './copies.js';
 import { LogCheck } from './log-check.js';
 import type { ClosedNode, Fault, KnownTree } from './log-check.js';
 import { RetirementCheck } from './retirement-check.js';
 import { readManifest } from '../log/retirement.js';
-import { leafHash } from '../log/tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 import { SourceCheck } from './source-check.js';
 import type { StoredLogRow, StoredLogStore, StoredTree } from './stored-log.store.js';
 

@@ -6,7 +6,7 @@ import { newId } from '@prime-nest/kit/ids';
 import pg from 'pg';
 import { makeEvent, makeMessage, openTestLog } from '../../test/harness.js';
 import { AppendCommand } from '../log/append.command.js';
-import { verifierKeyOf } from '../log/checkpoint.js';
+import { verifierKeyOf } from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from '../log/log.store.js';
 import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { SignCheckpointCommand } from '../proof/sign-checkpoint.command.js';

@@ -1,4 +1,4 @@
-import { nodeHash } from '../log/tree.js';
+import { nodeHash } from '@prime-nest/kit/tlog/tree';
 import type { Fault } from './log-check.js';
 
 /** An entry whose bytes and the copies of their hash do not agree. */

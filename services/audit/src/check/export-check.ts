@@ -1,7 +1,7 @@
 import { RetiredEntries } from '@prime-nest/contracts/audit';
 import canonicalize from 'canonicalize';
 import { z } from 'zod';
-import type { SignedCheckpoint, VerifierKey } from '../log/checkpoint.js';
+import type { SignedCheckpoint, VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
 import { retiredRange } from '../log/retirement.js';
 import { readCheckpoint } from './files.js';
 import type { FileCheck } from './files.js';

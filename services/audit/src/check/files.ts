@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { isSignedBy, parseCheckpoint } from '../log/checkpoint.js';
-import type { SignedCheckpoint, VerifierKey } from '../log/checkpoint.js';
-import { verifyConsistency, verifyInclusion } from '../log/proof.js';
-import { leafHash } from '../log/tree.js';
+import { isSignedBy, parseCheckpoint } from '@prime-nest/kit/tlog/checkpoint';
+import type { SignedCheckpoint, VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
+import { verifyConsistency, verifyInclusion } from '@prime-nest/kit/tlog/proof';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 import type { Fault } from './log-check.js';
 
 const Base64 = z.base64().transform((text) => Buffer.from(text, 'base64'));

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { SignedCheckpoint, VerifierKey } from '../log/checkpoint.js';
-import { verifyConsistency } from '../log/proof.js';
+import type { SignedCheckpoint, VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
+import { verifyConsistency } from '@prime-nest/kit/tlog/proof';
 import { readCheckpoint } from './files.js';
 import type { FileCheck } from './files.js';
 import type { Fault } from './log-check.js';

@@ -1,5 +1,5 @@
 import { frontierText } from '../log/retirement.js';
-import { CompactRange, leafHash } from '../log/tree.js';
+import { CompactRange, leafHash } from '@prime-nest/kit/tlog/tree';
 import { judgeCopies } from './copies.js';
 import type { EntryCopies } from './copies.js';
 

@@ -1,7 +1,7 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Queryable } from '@prime-nest/kit/database';
 import type { IndexColumns } from '../log/columns.js';
-import { hashBytes } from '../log/tree.js';
+import { hashBytes } from '@prime-nest/kit/tlog/tree';
 
 export interface StoredLogRow {
   readonly index: number;

@@ -13,8 +13,8 @@ import type { FileCheck } from './files.js';
 import { checkLive } from './live.command.js';
 import type { Fault, FaultKind, KnownTree } from './log-check.js';
 import { StoredLogStore } from './stored-log.store.js';
-import { MalformedNote, parseVerifierKey } from '../log/checkpoint.js';
-import type { VerifierKey } from '../log/checkpoint.js';
+import { MalformedNote, parseVerifierKey } from '@prime-nest/kit/tlog/checkpoint';
+import type { VerifierKey } from '@prime-nest/kit/tlog/checkpoint';
 
 const usage = `audit-verify: checks the audit log, offline and without trusting the system that keeps it.
 

@@ -12,7 +12,7 @@ import { newId } from '@prime-nest/kit/ids';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { makeEvent, makeMessage, openTestLog, readLog } from '../../test/harness.js';
 import { AppendCommand } from '../log/append.command.js';
-import { formatVerifierKey, parseCheckpoint, signCheckpoint, verifierKeyOf } from '../log/checkpoint.js';
+import { formatVerifierKey, parseCheckpoint, signCheckpoint, verifierKeyOf } from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from '../log/log.store.js';
 import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { ProofsCommand } from '../proof/proofs.command.js';

@@ -10,7 +10,7 @@ import { eventKey, placeKey, planBatch } from './sequence.js';
 import type { Verdict } from './sequence.js';
 import type { NewPassedNumber } from './source.store.js';
 import { SourceStore } from './source.store.js';
-import { leafHash } from './tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 
 const abandonment = z.object({ epoch: z.string().max(64), isAbandoned: z.literal(true) });
 

@@ -6,8 +6,8 @@ import type { IndexColumns } from './columns.js';
 import type { Message } from './message.js';
 import { placeKey } from './sequence.js';
 import type { Moved, Verdict } from './sequence.js';
-import { CompactRange } from './tree.js';
-import type { TreeNode } from './tree.js';
+import { CompactRange } from '@prime-nest/kit/tlog/tree';
+import type { TreeNode } from '@prime-nest/kit/tlog/tree';
 
 export interface LogState {
   readonly treeSize: number;

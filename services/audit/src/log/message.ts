@@ -1,7 +1,7 @@
 import { fingerprint, readEvent, subjectSource } from './entry.js';
 import type { Arrival, Reading } from './entry.js';
 import type { Candidate } from './sequence.js';
-import { leafHash } from './tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 
 /** A message to sequence: what the plan needs, and the bytes that become evidence. */
 export interface Message extends Candidate {

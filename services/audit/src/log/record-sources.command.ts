@@ -6,7 +6,7 @@ import type { LogStore } from './log.store.js';
 import { ownEvent } from './own-event.js';
 import { accountSources } from './source-record.js';
 import type { SourceStore } from './source.store.js';
-import { leafHash } from './tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 
 /** Entries of one record: its runs have to fit into an entry even when every entry is of another source. */
 const windowMax = 1_500;

@@ -1,6 +1,6 @@
 import { RetiredEntries } from '@prime-nest/contracts/audit';
 import { z } from 'zod';
-import { CompactRange, hashBytes } from './tree.js';
+import { CompactRange, hashBytes } from '@prime-nest/kit/tlog/tree';
 
 export const retirementType = 'audit.partition.retired.v1';
 

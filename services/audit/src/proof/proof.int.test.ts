@@ -17,10 +17,10 @@ import {
   parseVerifierKey,
   signCheckpoint,
   verifierKeyOf,
-} from '../log/checkpoint.js';
+} from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from '../log/log.store.js';
-import { verifyConsistency, verifyInclusion } from '../log/proof.js';
-import { CompactRange, leafHash } from '../log/tree.js';
+import { verifyConsistency, verifyInclusion } from '@prime-nest/kit/tlog/proof';
+import { CompactRange, leafHash } from '@prime-nest/kit/tlog/tree';
 import { EntryStore } from '../search/entry.store.js';
 import { ExportEventsCommand } from '../search/export-events.command.js';
 import { GetEventCommand } from '../search/get-event.command.js';

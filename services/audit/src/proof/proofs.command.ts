@@ -5,7 +5,7 @@ import { AppError } from '@prime-nest/contracts/errors';
 import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import type { Database, Queryable } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
-import { consistencyRanges, inclusionRanges } from '../log/proof.js';
+import { consistencyRanges, inclusionRanges } from '@prime-nest/kit/tlog/proof';
 import { entryOf } from '../search/entry.store.js';
 import type { EntryStore, StoredEntry } from '../search/entry.store.js';
 import type { CheckpointStore, StoredCheckpoint } from './checkpoint.store.js';

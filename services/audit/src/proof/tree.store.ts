@@ -1,8 +1,8 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Queryable } from '@prime-nest/kit/database';
-import { rangeNodes, rangeRoot } from '../log/proof.js';
-import type { LeafRange } from '../log/proof.js';
-import { nodeHash } from '../log/tree.js';
+import { rangeNodes, rangeRoot } from '@prime-nest/kit/tlog/proof';
+import type { LeafRange } from '@prime-nest/kit/tlog/proof';
+import { nodeHash } from '@prime-nest/kit/tlog/tree';
 
 interface Row {
   readonly n: number;

@@ -51,6 +51,30 @@ export class EntryStore {
     return rows.map(readRow);
   }
 
+  /**
+   * The entries that stand for events, by the digest of their bytes: the event itself, or, with its bytes, the entry that
+   * says that a message with this digest is in quarantine.
+   */
+  async standingFor(
+    tx: Queryable,
+    events: readonly { readonly id: string; readonly sha256: string }[],
+  ): Promise<ReadonlyMap<string, { readonly index: number; readonly entry?: Buffer }>> {
+    const rows = await tx.query<{ sha256: string; log_index: string; entry: Buffer | null }>(
+      `SELECT encode(sha256(entry), 'hex') AS sha256, log_index, NULL::bytea AS entry FROM event
+        WHERE event_id = ANY($1::uuid[])
+       UNION ALL
+       SELECT resource_id, log_index, entry FROM event
+        WHERE resource_id = ANY($2::text[]) AND type = 'audit.event.quarantined.v1'`,
+      [events.map(({ id }) => id), events.map(({ sha256 }) => sha256)],
+    );
+    return new Map(
+      rows.map(({ sha256, log_index, entry }) => [
+        sha256,
+        { index: Number(log_index), ...(entry === null ? {} : { entry }) },
+      ]),
+    );
+  }
+
   async findById(tx: Queryable, eventId: string): Promise<StoredEntry | undefined> {
     const [row] = await tx.query<Row>(
       'SELECT log_index, received_at, leaf_hash, entry FROM event WHERE event_id = $1',

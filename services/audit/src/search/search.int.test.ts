@@ -7,7 +7,7 @@ import { newId } from '@prime-nest/kit/ids';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { makeEvent, makeMessage, openTestLog, readLog } from '../../test/harness.js';
 import { AppendCommand } from '../log/append.command.js';
-import { leafHash } from '../log/tree.js';
+import { leafHash } from '@prime-nest/kit/tlog/tree';
 import { LogStore } from '../log/log.store.js';
 import { EntryStore } from './entry.store.js';
 import { GetEventCommand } from './get-event.command.js';

@@ -7,6 +7,7 @@ import { GatewayMembers1700000000002 } from './0002-gateway-members.js';
 import { Reseal1700000000003 } from './0003-reseal.js';
 import { OutboxReceipts1764500000001 } from './0004-outbox-receipts.js';
 import { LaneCharges1764500000002 } from './0005-lane-charges.js';
+import { OutboxProofs1766000000002 } from './0006-outbox-proofs.js';
 
 /** In order; a released one is never changed. */
 export const migrations = [
@@ -15,6 +16,7 @@ export const migrations = [
   Reseal1700000000003,
   OutboxReceipts1764500000001,
   LaneCharges1764500000002,
+  OutboxProofs1766000000002,
 ];
 
 /** Applies what is missing, as the role that owns the schema. */

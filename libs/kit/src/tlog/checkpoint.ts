@@ -47,9 +47,9 @@ export function signCheckpoint({ origin, size, root }: Checkpoint, privateKey: K
   return `${text}\n\u2014 ${origin} ${Buffer.concat([keyId, signature]).toString('base64')}\n`;
 }
 
-/** The key that checks what `privateKey` signs under this name. */
-export function verifierKeyOf(name: string, privateKey: KeyObject): VerifierKey {
-  const publicKey = createPublicKey(privateKey);
+/** The key that checks what a private key signs under this name; either half will do. */
+export function verifierKeyOf(name: string, key: KeyObject): VerifierKey {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   return { name, publicKey, keyId: keyIdOf(name, rawPublicKey(publicKey)) };
 }
 
