@@ -19,6 +19,7 @@ const texts = [
   `${'a'.repeat(42)}A=`,
   `${'a'.repeat(85)}A==`,
   'x'.repeat(64),
+  '69437c3a9dc7ba32f173f1f25083bd9e'.repeat(2),
   'x'.repeat(256),
 ];
 const formats = {

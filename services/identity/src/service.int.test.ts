@@ -178,7 +178,14 @@ describe('the service as it is deployed', () => {
       LOCKOUT_SECOND: '5',
     });
     expect(await service.exit()).toBe(78);
-    for (const name of ['PRIVATE_KEY', 'PUBLIC_KEY', 'DB_SSL', 'NATS_NKEY_SEED', 'NATS_ALLOW_PLAINTEXT']) {
+    for (const name of [
+      'PRIVATE_KEY',
+      'PUBLIC_KEY',
+      'AUDIT_PUBLIC_KEY',
+      'DB_SSL',
+      'NATS_NKEY_SEED',
+      'NATS_ALLOW_PLAINTEXT',
+    ]) {
       expect(service.output()).toContain(name);
     }
     expect(service.output()).toContain('did you mean LOCKOUT_SECONDS');

@@ -142,7 +142,10 @@ describe('npm start', () => {
     expect(seen('identity')).toEqual(
       expect.arrayContaining(['LOCKOUT_MAX_ATTEMPTS', 'PRIVATE_KEY_FILE', 'IDENTITY_DB_URL']),
     );
-    expect(seen('rbac').filter((name) => /KEY|REDIS|IDENTITY|AUDIT|TOKEN/.test(name))).toEqual(['NATS_NKEY_SEED']);
+    expect(seen('rbac').filter((name) => /KEY|REDIS|IDENTITY|AUDIT|TOKEN/.test(name))).toEqual([
+      'NATS_NKEY_SEED',
+      'AUDIT_PUBLIC_KEY_FILE',
+    ]);
   });
 
   test('keeps secrets in files that only we can read, and shows none but the first password', async () => {

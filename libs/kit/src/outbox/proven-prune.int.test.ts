@@ -39,9 +39,15 @@ let owner: pg.Client;
 // 300 events, published, receipted and old enough; the log holds them among those of others.
 beforeEach(async () => {
   server = await createTestDatabase({ service: 'rbac', migrations: [Outbox1700000000000] });
-  const [url, log] = [new Secret(server.url), silentLogger()];
-  const options = { schema: 'rbac', entities: [], ssl: false, poolMax: 3, applicationName: 'kit-proofs' } as const;
-  database = await openDatabase({ url, log, ...options });
+  database = await openDatabase({
+    url: new Secret(server.url),
+    schema: 'rbac',
+    entities: [],
+    ssl: false,
+    poolMax: 3,
+    log: silentLogger(),
+    applicationName: 'kit-proofs',
+  });
   owner = new pg.Client(server.ownerUrl);
   await owner.connect();
   await owner.query('SET search_path = rbac');
