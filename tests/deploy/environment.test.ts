@@ -35,6 +35,7 @@ beforeAll(() => {
     'private-key': rsa['privateKey'] ?? '',
     'public-key': rsa['publicKey'] ?? '',
     'signing-key': ed25519['privateKey'] ?? '',
+    'audit-public-key': ed25519['publicKey'] ?? '',
     'assertion-key': ed25519['privateKey'] ?? '',
     'key-encryption-key': randomBytes(32).toString('base64'),
     password: 'a password of the test',

@@ -201,6 +201,7 @@ const unneededSecrets = [
   'PUBLIC_KEY',
   'IDENTITY_KEY_ENCRYPTION_KEY',
   'IDENTITY_KEY_ENCRYPTION_KEY_PREVIOUS',
+  'AUDIT_PUBLIC_KEY',
 ];
 
 /** For what touches the database only (`migrate`, `seed`): the same variables, without demanding bus and keys. */
