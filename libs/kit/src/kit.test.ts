@@ -16,13 +16,16 @@ const exempt: Readonly<Record<string, RegExp>> = {
   'bus/client.ts': /PermissionViolationError/, // Error class of the NATS client.
   'bus/health.ts': /PermissionViolationError/,
   'bus/wire.ts': /user[- ]?agent/i, // HTTP header.
-  'config-keys.ts': /\b(login|password)\b|NATS_/i, // Names of variables for the connections.
+  'config-keys.ts': /\b(login|password)\b|NATS_|\baudit (log|service)\b/i, // Variables for the connections and the log.
   'database-connection.ts': /idle_in_transaction_session_timeout/,
   'database.ts': /session-level/, // PostgreSQL session.
   'database-migrations.ts': /\brole\b|the session/, // PostgreSQL role and session.
+  'outbox/origin.ts': /session|RESET/i, // PostgreSQL session.
   'outbox/outbox.ts': /AuditEvent|user[- ]?agent/i, // Type of the event contract.
   'outbox/outbox-migration.ts': /\brole\b|GRANT|login role/, // PostgreSQL role.
+  'outbox/proof-migration.ts': /\brole\b|GRANT/, // PostgreSQL role.
   'outbox/receipt-migration.ts': /\brole\b|GRANT/, // PostgreSQL role.
+  'outbox/receipt-proof.ts': /audit\.(receipt|event)\./, // Names of contracts.
   'outbox/relay.ts': /session/i, // PostgreSQL session.
   'redact.ts': /passw|Passwords in URLs|Masks JSON/i, // Names of credentials in general use, to be masked.
   'telemetry-register.ts': /\bnone\b/,

@@ -5,8 +5,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { RpcContracts } from '@prime-nest/contracts/rpc';
 import { BusServer } from './bus/server.js';
-import type { AnswerAtOnce } from './bus/server.js';
-import type { RpcAtOnce } from './bus/rpc.js';
+import type { AnswerAtOnce, RpcAtOnce } from './bus/rpc.js';
 import type { Life } from './lifecycle.js';
 import type { Logger } from './log.js';
 

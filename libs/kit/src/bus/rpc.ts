@@ -1,9 +1,10 @@
 import { Catch, UseFilters } from '@nestjs/common';
 import type { ExceptionFilter } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
+import type { MessageHandler } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants';
 import type { CallContext } from '@prime-nest/contracts/context';
-import type { RpcContracts, RpcParsed, RpcSubject } from '@prime-nest/contracts/rpc';
+import type { RpcContract, RpcContracts, RpcParsed, RpcSubject } from '@prime-nest/contracts/rpc';
 import { throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import type { z } from 'zod';
@@ -16,7 +17,21 @@ export type RpcHandler<C extends RpcContracts, S extends keyof C> = (
   context: CallContext,
 ) => Promise<RpcAnswer<C, S>>;
 
-/** Answers to requests that need not wait for anything, see `AnswerAtOnce` of the server. */
+/**
+ * The answer to a parsed request when nothing has to be waited for, else `undefined`: then the handler is called.
+ * What it throws is answered like an error of the handler.
+ */
+export type AnswerAtOnce = (request: unknown) => object | undefined;
+
+/** What a server knows about a subject before a request comes. */
+export interface Route {
+  readonly subject: string;
+  readonly contract: RpcContract;
+  readonly handler: MessageHandler;
+  readonly atOnce: AnswerAtOnce | undefined;
+}
+
+/** {@link AnswerAtOnce}, typed by the contracts. */
 export type RpcAtOnce<C extends RpcContracts> = {
   readonly [S in RpcSubject<C>]?: (request: RpcParsed<C, S>) => (RpcAnswer<C, S> & object) | undefined;
 };

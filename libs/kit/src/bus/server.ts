@@ -1,29 +1,20 @@
 import { Server } from '@nestjs/microservices';
-import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
+import type { CustomTransportStrategy } from '@nestjs/microservices';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
-import type { RpcContract, RpcContracts } from '@prime-nest/contracts/rpc';
+import type { RpcContracts } from '@prime-nest/contracts/rpc';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { runInContext } from '../context.js';
 import type { Logger } from '../log.js';
 import { attribute, rpcAttributes } from '../telemetry-names.js';
 import { startSpan } from '../telemetry.js';
 import { busHealth } from './connection.js';
+import { encodedAnswer, parsedRequest, refusalByDeadline } from './exchange.js';
 import { Listener } from './listener.js';
 import { callsExpired, callsInFlight, serverCalls } from './metrics.js';
-import {
-  decodeBody,
-  decodeContext,
-  decodeDeadline,
-  decodeTrace,
-  encodeBody,
-  encodeError,
-  readHeaders,
-  replyBytesMax,
-  requestBytesMax,
-  violationsOf,
-} from './wire.js';
+import { decodeContext, decodeDeadline, decodeTrace, encodeError, readHeaders } from './wire.js';
+import type { AnswerAtOnce, Route } from './rpc.js';
 import type { ReceivedHeaders } from './wire.js';
 
 export { createRpc } from './rpc.js';
@@ -40,28 +31,11 @@ export interface BusServerOptions {
   readonly atOnce?: Readonly<Record<string, AnswerAtOnce>>;
 }
 
-/**
- * The answer to a parsed request when nothing has to be waited for, else `undefined`: then the handler is called.
- * What it throws is answered like an error of the handler.
- */
-export type AnswerAtOnce = (request: unknown) => object | undefined;
-
 export interface BusServerStats {
   readonly inFlight: number;
   /** Requests whose deadline had passed on arrival, or was further away than it may be; not served. */
   readonly expired: number;
 }
-
-/** What is known about a subject before a request comes. */
-interface Route {
-  readonly subject: string;
-  readonly contract: RpcContract;
-  readonly handler: MessageHandler;
-  readonly atOnce: AnswerAtOnce | undefined;
-}
-
-/** How far the clocks of two machines may be apart before a deadline looks made up. */
-const clockToleranceMs = 5_000;
 
 /**
  * Serves `@Rpc` handlers on NATS (a Nest transport strategy). Every request is parsed strictly before a handler sees
@@ -226,23 +200,17 @@ export class BusServer extends Server implements CustomTransportStrategy {
     this.#options.log.error({ subject, err: error }, 'rpc.broken');
   }
 
-  /**
-   * A message is good for as long as its subject's calls may take, by the deadline it carries. One that was held back
-   * or recorded and is played again later finds that over; none can be made to last longer than that.
-   */
   #stale({ subject, contract }: Route, headers: ReceivedHeaders): AppError | undefined {
+    const now = Date.now();
     const deadline = decodeDeadline(headers);
-    if (deadline === undefined) return undefined;
-    const lateMs = Date.now() - deadline;
-    const isEndless = -lateMs > contract.timeoutMs + clockToleranceMs;
-    if (lateMs <= 0 && !isEndless) return undefined;
+    const refusal = deadline === undefined ? undefined : refusalByDeadline(contract, deadline, now);
+    if (deadline === undefined || refusal === undefined) return undefined;
     this.#expired++;
     callsExpired.inc({ rpc_method: subject });
     runInContext(decodeContext(headers), () => {
-      this.#options.log.warn({ subject, lateMs }, 'rpc.expired');
+      this.#options.log.warn({ subject, lateMs: now - deadline }, 'rpc.expired');
     });
-    const violations = [{ pointer: '', message: 'the deadline is further away than calls of this subject may take' }];
-    return isEndless ? new AppError('validation_failed', { details: { violations } }) : new AppError('unavailable');
+    return refusal;
   }
 
   /** Answers before it returns when the answer is at hand; otherwise the promise ends when the request is answered. */
@@ -273,19 +241,6 @@ export class BusServer extends Server implements CustomTransportStrategy {
       this.#respondError(subject, message, failure);
       finish(failure);
     };
-    const serve = () => {
-      try {
-        const request = parsedRequest(contract, decodeBody(message.data, requestBytesMax));
-        const answer = atOnce?.(request);
-        if (answer === undefined) return wait(request);
-        message.respond(encodedAnswer(contract, answer));
-      } catch (error) {
-        fail(error);
-        return undefined;
-      }
-      finish(undefined);
-      return undefined;
-    };
     const wait = async (request: unknown) => {
       try {
         const returned: unknown = await handler(request, context);
@@ -296,6 +251,19 @@ export class BusServer extends Server implements CustomTransportStrategy {
         return;
       }
       finish(undefined);
+    };
+    const serve = () => {
+      try {
+        const request = parsedRequest(contract, message.data);
+        const answer = atOnce?.(request);
+        if (answer === undefined) return wait(request);
+        message.respond(encodedAnswer(contract, answer));
+      } catch (error) {
+        fail(error);
+        return undefined;
+      }
+      finish(undefined);
+      return undefined;
     };
     return runInContext(context, () => span.run(serve), decodeDeadline(headers));
   }
@@ -322,29 +290,4 @@ export class BusServer extends Server implements CustomTransportStrategy {
     const level = fault === 'bug' ? 'error' : fault === 'transient' ? 'warn' : 'info';
     log[level]({ ...fields, err: failure }, 'rpc.served');
   }
-}
-
-/** Throws `validation_failed`. */
-function parsedRequest(contract: RpcContract, value: unknown): unknown {
-  if (contract.hot?.isRequest(value) === true) return value;
-  const request = contract.request.safeParse(value);
-  if (request.success) return request.data;
-  throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
-}
-
-/** Throws `internal` for an answer that breaks the contract or is too large. */
-function encodedAnswer(contract: RpcContract, answer: unknown): Uint8Array {
-  const body = Buffer.from(encodeBody(checkedAnswer(contract, answer)));
-  if (body.length > replyBytesMax) {
-    throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: body.length } });
-  }
-  return body;
-}
-
-function checkedAnswer(contract: RpcContract, answer: unknown): unknown {
-  if (contract.hot?.isResponse(answer) === true) return answer;
-  const response = contract.response.safeParse(answer);
-  if (response.success) return response.data;
-  const paths = response.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new AppError('internal', { internal: { reason: 'the answer breaks the contract', paths } });
 }
