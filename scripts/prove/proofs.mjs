@@ -37,6 +37,9 @@ export const proofs = [
     args: ['scripts/prove/suites.mjs', 'tests', 'tests/revocation.int', 'REVOCATION_PROVE_ROUNDS=200'],
     limitSeconds: 180,
   },
+  { name: 'keys', args: ['scripts/prove/suites.mjs', 'tests', 'tests/key-rotation.int'], limitSeconds: 180 },
+  { name: 'timing', args: ['scripts/prove/suites.mjs', 'identity', 'session/timing.int'], limitSeconds: 180 },
+  { name: 'tampering', args: ['scripts/prove/suites.mjs', 'audit', 'check/check-log.int'], limitSeconds: 180 },
   {
     name: 'policy',
     args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets|guarantee)'],
