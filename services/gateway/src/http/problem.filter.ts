@@ -44,7 +44,8 @@ export class ProblemFilter implements ExceptionFilter {
         ? undefined
         : { correlationId: state.context.correlationId, traceId: state.context.trace.traceId };
     const problem = problemOf(error, ids);
-    if (!request.raw.complete) lingerAtClose(request.raw.socket);
+    const { socket } = reply.raw;
+    if (!request.raw.complete && socket !== null) lingerAtClose(socket);
     void reply.code(problem.status).headers(problemHeaders(error)).type(problemMediaType).send(JSON.stringify(problem));
   }
 

@@ -5,7 +5,8 @@ import { AppError } from '@prime-nest/contracts/errors';
 export async function readBody(payload: Readable, bytesMax: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of payload as AsyncIterable<Buffer>) {
+  // Left open when it is too long: the connection is still needed for the answer.
+  for await (const chunk of payload.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > bytesMax) throw new AppError('body_too_large');
     chunks.push(chunk);

@@ -140,9 +140,36 @@ describe('the compiled policy', () => {
     });
   });
 
-  test('a step that refers to something unknown throws instead of guessing', () => {
-    const delta: DeltaStep[] = [{ op: 'role.grant', id: 'no role', permissionIds: [] }];
-    expect(() => applyDelta(emptySnapshot(), { revision: 1, delta })).toThrow(TypeError);
+  const whole: DeltaStep[] = [
+    { op: 'feature.put', id: 'f', name: 'f', isActive: true },
+    { op: 'permission.put', id: 'p', featureId: 'f', action: 'a' },
+    { op: 'role.put', id: 'r', name: 'r', isActive: true, receivesNew: false },
+  ];
+  const givenTo = (id: string): DeltaStep => ({
+    op: 'principal.put',
+    id: 'u',
+    isActive: true,
+    roles: [{ id, expiresAtMs: null }],
+  });
+
+  test.each<DeltaStep[][]>([
+    [[{ op: 'feature.delete', id: 'gone' }]],
+    [[{ op: 'permission.put', id: 'q', featureId: 'gone', action: 'b' }]],
+    [[{ op: 'permission.delete', id: 'gone' }]],
+    [[{ op: 'role.delete', id: 'gone' }]],
+    [[{ op: 'role.grant', id: 'gone', permissionIds: [] }]],
+    [[{ op: 'role.grant', id: 'r', permissionIds: ['gone'] }]],
+    [[givenTo('gone')]],
+    [
+      [
+        { op: 'permission.delete', id: 'p' },
+        { op: 'role.grant', id: 'r', permissionIds: ['p'] },
+      ],
+    ],
+    [[{ op: 'role.delete', id: 'r' }, givenTo('r')]],
+  ])('steps that refer to something unknown throw instead of guessing: %j', (steps) => {
+    expect(() => compile(1, whole)).not.toThrow();
+    expect(() => compile(1, [...whole, ...steps])).toThrow(TypeError);
   });
 });
 
