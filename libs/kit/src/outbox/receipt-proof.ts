@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { isSignedBy, parseCheckpoint, verifierKeyOf } from '../tlog/checkpoint.js';
 import type { SignedCheckpoint } from '../tlog/checkpoint.js';
 import { verifyConsistency, verifyInclusion } from '../tlog/proof.js';
-import { CompactRange, hashBytes, leafHash } from '../tlog/tree.js';
+import { CompactRange, hashBytes, leafHash, tileWidth } from '../tlog/tree.js';
 
 /** What the log answers to prove events: see the contract `audit.receipt.prove.v1`. */
 export interface ReceiptProof {
@@ -33,8 +33,6 @@ export type ProofFault =
   | 'rewritten'
   | 'hashes_not_in_tree'
   | 'another_entry';
-
-const tileWidth = 256;
 
 /**
  * Holds what the log says of events against its signature: the checkpoint is signed, begins with the one that was kept,
@@ -78,7 +76,7 @@ function readTiles(
 ): ReadonlyMap<number, Buffer> | undefined {
   const found = new Map<number, Buffer>();
   // A tile is a complete subtree, or the right edge: above the tiles the tree is the tree of their roots.
-  const count = (size + 255n) / 256n;
+  const count = (size + BigInt(tileWidth - 1)) / BigInt(tileWidth);
   for (const { index, hashes, proof } of tiles) {
     const bytes = decode(hashes);
     const from = index * tileWidth;

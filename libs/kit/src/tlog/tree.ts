@@ -6,6 +6,9 @@ export const hashBytes = 32;
 const leafPrefix = Buffer.of(0x00);
 const nodePrefix = Buffer.of(0x01);
 
+/** Hashes in a tile (C2SP tlog-tiles). */
+export const tileWidth = 256;
+
 /** Root of the tree without entries: SHA-256 of nothing (RFC 6962 §2.1). */
 export const emptyRoot: Buffer = hash('sha256', '', 'buffer');
 

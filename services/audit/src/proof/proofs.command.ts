@@ -6,12 +6,12 @@ import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import type { Database, Queryable } from '@prime-nest/kit/database';
 import type { Outbox } from '@prime-nest/kit/outbox/outbox';
 import { consistencyRanges, inclusionRanges } from '@prime-nest/kit/tlog/proof';
+import { tileWidth } from '@prime-nest/kit/tlog/tree';
 import { entryOf } from '../search/entry.store.js';
 import type { EntryStore, StoredEntry } from '../search/entry.store.js';
 import type { CheckpointStore, StoredCheckpoint } from './checkpoint.store.js';
 import type { TreeStore } from './tree.store.js';
 
-const tileWidth = 256;
 const signPollMs = 100;
 /** An event is normally signed within a second; until then a proof of it waits. */
 const signWaitMs = 1_800;

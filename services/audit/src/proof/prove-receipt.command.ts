@@ -4,11 +4,11 @@ import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import type { Database } from '@prime-nest/kit/database';
 import { consistencyRanges, inclusionRanges } from '@prime-nest/kit/tlog/proof';
 import type { LeafRange } from '@prime-nest/kit/tlog/proof';
+import { tileWidth } from '@prime-nest/kit/tlog/tree';
 import type { EntryStore } from '../search/entry.store.js';
 import type { CheckpointStore } from './checkpoint.store.js';
 import type { TreeStore } from './tree.store.js';
 
-const tileWidth = 256;
 /** 8 KiB each: an answer has to fit into a message of the bus. */
 const tilesMax = 32;
 

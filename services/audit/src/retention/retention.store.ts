@@ -1,4 +1,5 @@
 import type { Queryable, Tx } from '@prime-nest/kit/database';
+import { tileWidth } from '@prime-nest/kit/tlog/tree';
 import { AppError } from '@prime-nest/contracts/errors';
 import { readManifest, retirementType } from '../log/retirement.js';
 import type { RetirementManifest } from '../log/retirement.js';
@@ -14,8 +15,6 @@ export interface WrittenManifest {
   readonly index: number;
   readonly content: RetirementManifest;
 }
-
-const tileWidth = 256;
 
 /** Partitions of the log and what stays of those that are retired; only the schema's owner may use the writing half. */
 export class RetentionStore {

@@ -36,7 +36,8 @@ const pauseMs = 20;
 /**
  * Asks rbac. Checks that come up in the same turn of the event loop travel in one message and are decided at one
  * revision; equal ones are asked once. An error is the error of every check in the message and never a decision; a quick
- * `unavailable` is asked about once more, because another replica may know, and a decision never is. The message carries the context of its first recorded check; the spans of the others point there.
+ * `unavailable` is asked about once more, because another replica may know, and a decision never is. The message carries
+ * the context of its first recorded check; the spans of the others point there.
  */
 export class DecideCommand {
   readonly #calls: Calls;

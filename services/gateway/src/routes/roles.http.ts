@@ -32,6 +32,7 @@ const TriedDetails = RoleWithPermissions.extend({ preview: Preview.optional() })
 const RolePage = page(Role).meta({ id: 'RolePage' });
 
 const details = { ...sample.role, permissions: [{ id: sample.permission.id, name: sample.permission.name }] };
+
 @ApiTags('roles')
 @Controller('roles')
 export class RolesHttp {
