@@ -6,6 +6,7 @@
  */
 import { client, isReady, restoreDrill } from './drill.mjs';
 import { spawnSync } from 'node:child_process';
+import { buildIfNeeded } from '../build-if-needed.mjs';
 import { UnavailableError, root, run } from './engine.mjs';
 import { composeSystem, eventually, script, services } from './system.mjs';
 
@@ -33,6 +34,8 @@ async function main() {
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
+    // What stands outside and checks: audit-verify, the library of assertions.
+    buildIfNeeded();
     await timed('build', () => system.compose('build'));
     await timed('up', () => system.compose('up', '--detach'));
     await timed('ready', () => isReady(system));
@@ -128,7 +131,10 @@ async function checkSystem(system) {
       'roles',
     ];
     const mounts = volumes.flatMap((name) => ['-v', `${system.project}_secrets-${name}:/s/${name}:ro`]);
-    const list = `cd /s; for f in */*; do case $f in *.crt|*/public-key|*/nkey|*/email|*.conf|*.env) ;; *) tr -d '\\n' <$f | tail -c 60; echo;; esac; done`;
+    // One line of each. Of a key in PEM the one that holds the private half, without its armour: a log writes line breaks
+    // in another way.
+    const line = `awk '!/-----/ { line[++n] = $0 } END { print line[n < 2 ? 1 : int(n / 2)] }'`;
+    const list = `cd /s; for f in */*; do case $f in *.crt|*public-key|*/nkey|*/email|*.conf|*.env) ;; *) ${line} $f; esac; done`;
     const secrets = system.docker(
       'run',
       '--rm',
@@ -160,6 +166,8 @@ async function checkSystem(system) {
       .join('\n');
     const leaked = values.filter((value) => seen.includes(value));
     if (values.length < 20) throw new Error(`only ${values.length} secrets were looked for`);
+    if (!seen.includes('/run/prime-nest/signing-key') || !seen.includes('"traceId"'))
+      throw new Error('nothing was seen');
     if (leaked.length > 0) throw new Error(`${leaked.length} of ${values.length} secrets are visible`);
     return `${values.length} secrets, ${seen.length} characters`;
   });
@@ -198,6 +206,11 @@ async function checkSystem(system) {
   await check('a second start makes no new secrets', () => {
     system.compose('up', '--detach');
     return system.docker('logs', '--tail', '1', system.container('prepare')).includes('0 new secrets');
+  });
+  await check('a service of a route file behind the gateway', async () => {
+    const { routeFileChecks } = await import('./routes.mjs');
+    const checks = await routeFileChecks(system, administrator);
+    for (const [name, holds] of Object.entries(checks)) await check(`a route file: ${name}`, () => holds);
   });
   await check('a restore from a backup', async () => {
     const { said, checks } = await restoreDrill(system, administrator);

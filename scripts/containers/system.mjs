@@ -12,21 +12,22 @@ export async function composeSystem() {
   const { docker, compose } = findEngine();
   const project = `prime-nest-check-${process.pid}`;
   const [port, jaegerPort] = [await freePort(), await freePort()];
+  const bases = baseImages(docker);
+  const home = mkdtempSync(path.join(tmpdir(), 'prime-nest-containers-'));
   const env = {
-    ...baseImages(docker),
+    ...bases,
     COMPOSE_PROJECT_NAME: project,
     PORT: String(port),
     JAEGER_UI_PORT: String(jaegerPort),
     RATE_LIMIT_ANONYMOUS_MAX: '100000',
     RATE_LIMIT_PRINCIPAL_MAX: '100000',
-    OTEL_BSP_SCHEDULE_DELAY: '500',
+    PRIME_NEST_ROUTES: path.join(home, 'routes'),
   };
   // The classic builder works with every client; BuildKit needs a plug-in that is not always there.
   if (compose.length === 1) env.DOCKER_BUILDKIT = '0';
   const [program, ...first] = compose;
   const composed = (...args) => run(program, [...first, ...args], { env, quiet: true, timeout: 1_500_000 });
   const container = (service) => composed('ps', '--quiet', service).trim().split('\n')[0];
-  const home = mkdtempSync(path.join(tmpdir(), 'prime-nest-containers-'));
   const followers = [];
 
   return {
