@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { databaseServices } from '@prime-nest/devstack/roles-sql';
-import { composeFile, composeProblems, composeServices, withRoutes } from './compose.js';
-import { at, entries, list, text } from './manifests.js';
+import { composeFile, composeProblems, composeServices, composeSettings, withRoutes } from './compose.js';
+import { at, entries, list, repositoryRoot, text } from './manifests.js';
 import type { JsonObject } from './manifests.js';
 
 const file = composeFile();
@@ -67,6 +69,18 @@ describe('the compose file', () => {
       expect(waits.map(([on]) => on)).toEqual(expect.arrayContaining(['nats', 'streams']));
       expect(waits.every(([, one]) => text(at(one, 'condition')) !== 'service_started')).toBe(true);
     }
+  });
+
+  test.each(['en', 'pt-br'])('takes the settings that the guide names (%s)', (language) => {
+    const guide = readFileSync(path.join(repositoryRoot, 'docs', language, 'operations.md'), 'utf8');
+    const chapter = guide.slice(guide.indexOf('\n## 3.'), guide.indexOf('\n## 4.'));
+    const named = [...chapter.matchAll(/`([A-Z*][A-Z_*]+)`/g)].map(([, name = '']) => name);
+    const taken = composeSettings();
+    const isLike = (pattern: string, name: string): boolean =>
+      new RegExp(`^${pattern.replace('*', '\\w+')}$`).test(name);
+    expect(named.filter((pattern) => !taken.some((name) => isLike(pattern, name)))).toEqual([]);
+    expect(taken.filter((name) => !named.some((pattern) => isLike(pattern, name)))).toEqual([]);
+    expect(taken).toContain('RATE_LIMIT_ROUTES');
   });
 
   test('declares every volume it mounts', () => {

@@ -4,14 +4,19 @@ import { parse } from 'yaml';
 import { at, entries, list, repositoryRoot, text } from './manifests.js';
 import type { Json, JsonObject } from './manifests.js';
 
+const source = readFileSync(path.join(repositoryRoot, 'docker-compose.yml'), 'utf8');
+const setting = /(?<!\$)\$\{([A-Z_]+):-([^}]*)\}/g;
+
 /** The compose file with its anchors resolved; `${NAME:-default}` as its default. */
 export function composeFile(): JsonObject {
-  const source = readFileSync(path.join(repositoryRoot, 'docker-compose.yml'), 'utf8');
   return parse(
-    source.replaceAll(/(?<!\$)\$\{[A-Z_]+:-([^}]*)\}/g, (_whole, preset: string) => preset),
+    source.replaceAll(setting, (_whole, _name, preset: string) => preset),
     { merge: true },
   ) as JsonObject;
 }
+
+/** What it takes from the environment. */
+export const composeSettings = (): string[] => [...new Set([...source.matchAll(setting)].map(([, name = '']) => name))];
 
 /** The same with what deploy/compose/routes.yaml adds: variables and volumes of services that are there already. */
 export function withRoutes(file: JsonObject): JsonObject {

@@ -159,6 +159,16 @@ describe('an outbox forgets', () => {
     expect(await prune(logOf(own))).toEqual({ pruned: 256 });
   });
 
+  // What docs/en/operations.md advises after a restore of the log alone, with the service's own rights.
+  test('what another log proves, once an operator has put away the checkpoint of the one before', async () => {
+    const own = await entries();
+    await prune(logOf(own.slice(0, 40)));
+    const restored = logOf([foreign, ...own.slice(30)]);
+    expect(await prune(restored)).toEqual({ fault: 'rewritten' });
+    await database.query('UPDATE rbac.relay_state SET proven_checkpoint = NULL');
+    expect(await prune(restored)).toEqual({ pruned: 256 });
+  });
+
   test('nothing that is younger than three days, however well it is proven', async () => {
     const own = await entries();
     await owner.query('UPDATE outbox SET created_at = now() WHERE id > (SELECT min(id) + 9 FROM outbox)');
