@@ -21,7 +21,9 @@ export const administratorPermissions = [
 export function hasAdministrator(snapshot: PolicySnapshot): boolean {
   const needed = administratorBits(snapshot);
   if (needed === undefined || !isSubset(needed, snapshot.live)) return false;
-  return snapshot.sets.some((set) => set !== undefined && set.activeHolderCount > 0 && isSubset(needed, set.bits));
+  return snapshot.sets.some(
+    (set, slot) => set !== undefined && set.activeHolderCount > 0 && snapshot.setGrants.holds(slot, needed),
+  );
 }
 
 function administratorBits(snapshot: PolicySnapshot): Bitset | undefined {

@@ -45,7 +45,11 @@ function walk(walks: number, steps: number, visit: (step: Step) => void): void {
   for (let i = 0; i < Math.min(walks, walksMax); i++) {
     const random = seededRandom(seed + i);
     let counter = 0;
-    const newId = () => `${i}-${(counter++).toString().padStart(6, '0')}`;
+    // As ids are, but for one in eight: the compiled policy keeps ids of any other form apart.
+    const newId = () => {
+      const tail = `${i}${(counter++).toString().padStart(6, '0')}`;
+      return counter % 8 === 0 ? `odd-${tail}` : `01890000-0000-7000-8000-${tail.padStart(12, '0')}`;
+    };
     const policy = new NaivePolicy();
     let snapshot = emptySnapshot();
     for (let step = 0; step < steps; step++) {

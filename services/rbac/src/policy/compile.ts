@@ -1,17 +1,16 @@
+import type { BitRowsDraft } from './bit-rows.js';
 import { type Bitset, bitsetOf, emptyBitset, members, union } from './bitset.js';
 import type { Delta, DeltaStep, Revised } from './delta.js';
+import { type PrincipalTableDraft, type Seat, isSeatActive, noSeat, slotOfSeat } from './principal-table.js';
 import type { ShardedMapDraft } from './sharded-map.js';
 import {
   type FeatureEntry,
   type PermissionEntry,
   type PolicySnapshot,
-  type PrincipalEntry,
   type RoleEntry,
   type RoleSet,
   emptySnapshot,
 } from './snapshot.js';
-
-const noTimed: PrincipalEntry['timed'] = [];
 
 /**
  * The snapshot of `revision`, made from `before` and the steps between. `before` is untouched and stays valid. A step
@@ -35,8 +34,9 @@ class PolicyDraft {
   readonly #permissionsByName: Map<string, PermissionEntry>;
   readonly #permissionAt: (PermissionEntry | undefined)[];
   readonly #roles: Map<string, RoleEntry>;
-  readonly #principals: ShardedMapDraft<PrincipalEntry>;
+  readonly #principals: PrincipalTableDraft;
   readonly #sets: (RoleSet | undefined)[];
+  readonly #setGrants: BitRowsDraft;
   readonly #slotOf: ShardedMapDraft<number>;
   readonly #free: number[];
   /** Roles whose grants or state changed: every set that contains one is computed again, and no other. */
@@ -50,8 +50,9 @@ class PolicyDraft {
     this.#roles = new Map(before.roles);
     this.#principals = before.principals.edit();
     this.#sets = [...before.sets];
+    this.#setGrants = before.setGrants.edit();
     this.#slotOf = before.slotOf.edit();
-    this.#free = this.#sets.flatMap((set, slot) => (set === undefined ? [slot] : []));
+    this.#free = [...before.freeSlots];
   }
 
   apply(step: DeltaStep): void {
@@ -100,8 +101,7 @@ class PolicyDraft {
   seal(revision: number): PolicySnapshot {
     if (this.#touched.size > 0) {
       for (const [slot, set] of this.#sets.entries()) {
-        if (set?.roleIds.some((id) => this.#touched.has(id)))
-          this.#sets[slot] = { ...set, bits: this.#bitsOf(set.roleIds) };
+        if (set?.roleIds.some((id) => this.#touched.has(id))) this.#setGrants.set(slot, this.#bitsOf(set.roleIds));
       }
     }
     const live = this.#permissionAt.filter(
@@ -117,6 +117,8 @@ class PolicyDraft {
       roles: this.#roles,
       principals: this.#principals.seal(),
       sets: this.#sets,
+      setGrants: this.#setGrants.seal(),
+      freeSlots: this.#free,
       slotOf: this.#slotOf.seal(),
     };
   }
@@ -143,14 +145,14 @@ class PolicyDraft {
     const timed = roles.flatMap((role) =>
       role.expiresAtMs === null ? [] : [{ roleId: role.id, expiresAtMs: role.expiresAtMs }],
     );
-    const before = this.#principals.get(id);
+    const before = this.#principals.seatOf(id);
     // Taken before the old one is left: a set that stays in use keeps its slot.
     const slot = this.#take(
       roles.filter((role) => role.expiresAtMs === null).map((role) => role.id),
       isActive,
     );
-    if (before !== undefined) this.#leave(before);
-    this.#principals.set(id, { isActive, slot, timed: timed.length === 0 ? noTimed : timed });
+    if (before !== noSeat) this.#leave(before);
+    this.#principals.set(id, { isActive, slot, timed });
   }
 
   #take(roleIds: readonly string[], isActive: boolean): number {
@@ -158,27 +160,26 @@ class PolicyDraft {
     const key = sorted.join(' ');
     const existing = this.#slotOf.get(key);
     const slot = existing ?? this.#free.pop() ?? this.#sets.length;
-    const set = this.#sets[slot] ?? {
-      key,
-      roleIds: sorted,
-      bits: this.#bitsOf(sorted),
-      holderCount: 0,
-      activeHolderCount: 0,
-    };
+    const set = this.#sets[slot] ?? { key, roleIds: sorted, holderCount: 0, activeHolderCount: 0 };
     this.#sets[slot] = count(set, 1, isActive);
-    if (existing === undefined) this.#slotOf.set(key, slot);
+    if (existing === undefined) {
+      this.#slotOf.set(key, slot);
+      this.#setGrants.set(slot, this.#bitsOf(sorted));
+    }
     return slot;
   }
 
-  #leave({ slot, isActive }: PrincipalEntry): void {
+  #leave(seat: Seat): void {
+    const slot = slotOfSeat(seat);
     const set = this.#sets[slot];
     if (set === undefined) throw new TypeError('a principal points to no set of roles');
-    const left = count(set, -1, isActive);
+    const left = count(set, -1, isSeatActive(seat));
     if (left.holderCount > 0) {
       this.#sets[slot] = left;
       return;
     }
     this.#sets[slot] = undefined;
+    this.#setGrants.set(slot, emptyBitset);
     this.#slotOf.delete(set.key);
     this.#free.push(slot);
   }

@@ -1,5 +1,6 @@
 import type { Check, Decision, DenyReason } from '@prime-nest/contracts/rbac';
 import { hasBit } from './bitset.js';
+import { isSeatActive, isSeatTimed, noSeat, slotOfSeat } from './principal-table.js';
 import type { PolicySnapshot } from './snapshot.js';
 
 const allow: Decision = Object.freeze({ effect: 'allow' });
@@ -15,15 +16,15 @@ const denials = Object.fromEntries(
  * Pure and without allocation; whether the snapshot is fresh enough to be asked is the caller's affair.
  */
 export function decide(snapshot: PolicySnapshot, { principalId, permission: name }: Check, nowMs: number): Decision {
-  const principal = snapshot.principals.get(principalId);
-  if (principal === undefined) return denials.unknown_principal;
-  if (!principal.isActive) return denials.principal_inactive;
+  const seat = snapshot.principals.seatOf(principalId);
+  if (seat === noSeat) return denials.unknown_principal;
+  if (!isSeatActive(seat)) return denials.principal_inactive;
   const permission = snapshot.permissionsByName.get(name);
   if (permission === undefined) return denials.unknown_permission;
   if (!hasBit(snapshot.live, permission.index)) return denials.feature_inactive;
-  const lasting = snapshot.sets[principal.slot];
-  if (lasting !== undefined && hasBit(lasting.bits, permission.index)) return allow;
-  for (const { roleId, expiresAtMs } of principal.timed) {
+  if (snapshot.setGrants.has(slotOfSeat(seat), permission.index)) return allow;
+  if (!isSeatTimed(seat)) return denials.no_grant;
+  for (const { roleId, expiresAtMs } of snapshot.principals.timedOf(principalId)) {
     if (expiresAtMs <= nowMs) continue;
     const role = snapshot.roles.get(roleId);
     if (role?.isActive === true && hasBit(role.grants, permission.index)) return allow;

@@ -1,5 +1,6 @@
 import { isEmpty, members, minus } from './bitset.js';
-import { type PolicySnapshot, type PrincipalEntry, effectiveBits } from './snapshot.js';
+import type { PrincipalEntry } from './principal-table.js';
+import { type PolicySnapshot, effectiveBits } from './snapshot.js';
 
 export interface Pair {
   readonly principalId: string;
@@ -38,7 +39,8 @@ function sameDecisions(before: PolicySnapshot, after: PolicySnapshot) {
   const isLiveSame = before.live.length === after.live.length && before.live.every((word, i) => word === after.live[i]);
   return (entry: PrincipalEntry, old: PrincipalEntry | undefined): boolean =>
     isLiveSame &&
-    entry === old &&
-    entry.timed.length === 0 &&
-    before.sets[entry.slot]?.bits === after.sets[entry.slot]?.bits;
+    entry.isActive === old?.isActive &&
+    entry.slot === old.slot &&
+    entry.timed.length + old.timed.length === 0 &&
+    after.setGrants.isSame(entry.slot, before.setGrants);
 }

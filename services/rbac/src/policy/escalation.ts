@@ -22,7 +22,7 @@ export function givenBits(before: PolicySnapshot, after: PolicySnapshot): Bitset
 export function grantableBits(snapshot: PolicySnapshot, actorId: string): Bitset {
   const actor = snapshot.principals.get(actorId);
   if (actor === undefined || !actor.isActive) return emptyBitset;
-  return snapshot.sets[actor.slot]?.bits ?? emptyBitset;
+  return snapshot.setGrants.row(actor.slot);
 }
 
 function* byRoles(before: PolicySnapshot, after: PolicySnapshot): IterableIterator<Bitset> {
@@ -34,11 +34,10 @@ function* byRoles(before: PolicySnapshot, after: PolicySnapshot): IterableIterat
 }
 
 function* byPrincipals(before: PolicySnapshot, after: PolicySnapshot): IterableIterator<Bitset> {
-  for (const change of after.principals.changedSince(before.principals)) {
-    if (change.after === undefined) continue;
-    const isRevived = change.after.isActive && change.before?.isActive === false;
-    const held = new Map(assignmentsOf(before, change.key).map((one) => [one.roleId, one.expiresAtMs ?? Infinity]));
-    for (const { roleId, expiresAtMs } of assignmentsOf(after, change.key)) {
+  for (const id of after.principals.changedSince(before.principals)) {
+    const isRevived = after.principals.get(id)?.isActive === true && before.principals.get(id)?.isActive === false;
+    const held = new Map(assignmentsOf(before, id).map((one) => [one.roleId, one.expiresAtMs ?? Infinity]));
+    for (const { roleId, expiresAtMs } of assignmentsOf(after, id)) {
       if (isRevived || (expiresAtMs ?? Infinity) > (held.get(roleId) ?? -Infinity))
         yield grantsOf(after.roles.get(roleId));
     }

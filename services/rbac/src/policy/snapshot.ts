@@ -1,4 +1,6 @@
+import { BitRows } from './bit-rows.js';
 import { type Bitset, emptyBitset, hasBit, intersection, union } from './bitset.js';
+import { type PrincipalEntry, PrincipalTable } from './principal-table.js';
 import { ShardedMap } from './sharded-map.js';
 
 export interface FeatureEntry {
@@ -27,24 +29,10 @@ export interface RoleEntry {
   readonly grants: Bitset;
 }
 
-export interface TimedAssignment {
-  readonly roleId: string;
-  readonly expiresAtMs: number;
-}
-
-export interface PrincipalEntry {
-  readonly isActive: boolean;
-  /** Which {@link RoleSet} holds its roles without an end. */
-  readonly slot: number;
-  readonly timed: readonly TimedAssignment[];
-}
-
 /** One distinct set of roles, shared by every principal that holds exactly these (without an end). */
 export interface RoleSet {
   readonly key: string;
   readonly roleIds: readonly string[];
-  /** What the active ones among them grant, features not considered. */
-  readonly bits: Bitset;
   readonly holderCount: number;
   readonly activeHolderCount: number;
 }
@@ -59,8 +47,12 @@ export interface PolicySnapshot {
   /** Permissions whose feature is active. */
   readonly live: Bitset;
   readonly roles: ReadonlyMap<string, RoleEntry>;
-  readonly principals: ShardedMap<PrincipalEntry>;
+  readonly principals: PrincipalTable;
   readonly sets: readonly (RoleSet | undefined)[];
+  /** Of each set, by its slot: what the active ones among its roles grant, features not considered. */
+  readonly setGrants: BitRows;
+  /** Slots without a set. */
+  readonly freeSlots: readonly number[];
   readonly slotOf: ShardedMap<number>;
 }
 
@@ -74,8 +66,10 @@ export function emptySnapshot(): PolicySnapshot {
     permissionAt: [],
     live: emptyBitset,
     roles: new Map(),
-    principals: ShardedMap.empty(),
+    principals: new PrincipalTable(),
     sets: [],
+    setGrants: BitRows.empty(),
+    freeSlots: [],
     slotOf: ShardedMap.empty(),
   };
 }
@@ -94,7 +88,7 @@ export function assignmentsOf(
 /** Everything the principal may do at `nowMs`: empty for an unknown or inactive one. */
 export function effectiveBits(snapshot: PolicySnapshot, principal: PrincipalEntry | undefined, nowMs: number): Bitset {
   if (principal === undefined || !principal.isActive) return emptyBitset;
-  const lasting = snapshot.sets[principal.slot]?.bits ?? emptyBitset;
+  const lasting = snapshot.setGrants.row(principal.slot);
   if (principal.timed.length === 0) return intersection(lasting, snapshot.live);
   const timed = principal.timed
     .filter(({ expiresAtMs }) => expiresAtMs > nowMs)
