@@ -5,7 +5,7 @@ import { ShardedMap, type ShardedMapDraft } from './sharded-map.js';
 const rowWords = 8;
 const valueAt = 4;
 const shardCount = 256;
-const rowsAtFirst = 4;
+const rowsAtFirst = 8;
 /** So that nobody who chooses ids can make them fall on one another. */
 const [seed = 0] = getRandomValues(new Int32Array(1));
 
@@ -116,8 +116,8 @@ export class UuidTableDraft {
     if (!isNew) return;
     shard.ids[at / rowWords] = id;
     shard.size++;
-    // At least a quarter stays free: that ends every search, and keeps it short.
-    if (shard.size * 4 > (shard.rows.length / rowWords) * 3) enlarge(shard);
+    // At least an eighth stays free: that ends every search, and keeps it short.
+    if (shard.size * 8 > (shard.rows.length / rowWords) * 7) enlarge(shard);
   }
 
   seal(): UuidTable {
