@@ -1,6 +1,4 @@
-import { auditRpc } from '@prime-nest/contracts/audit';
 import { identityRpc } from '@prime-nest/contracts/identity';
-import { createBusClient } from '@prime-nest/kit/bus/client';
 import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import { serviceContext } from '@prime-nest/kit/context';
@@ -8,10 +6,9 @@ import { databaseSsl, openDatabase } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
-import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
+import { busReceipts } from '@prime-nest/kit/outbox/bus-receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
-import { readPublicKeys } from '@prime-nest/kit/tlog/public-key';
 import { pemText, readIdentityConfig } from './config.js';
 import { buildIdentity, IdentityModule } from './identity.module.js';
 import { migrate } from './migrations/migrate.js';
@@ -54,17 +51,9 @@ runService({
     await ensureSigningKey(keyParts, pem, serviceContext(service));
     await keepKeys.reload();
 
-    const calls = createBusClient({ connection, contracts: auditRpc, log });
-    const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
     const publicKey = config.AUDIT_PUBLIC_KEY;
-    if (publicKey === undefined) log.warn({}, 'outbox.receipts_unverified');
-    const prove: ReceiptOptions['prove'] = publicKey && {
-      ask: (request) => calls.call('audit.receipt.prove.v1', request, serviceContext(service)),
-      keys: readPublicKeys(publicKey.reveal()),
-    };
-    const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
-      outbox.append(tx, { type: 'identity.source.rewound.v1', change: { after } }, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound, prove } });
+    const receipts = busReceipts({ source: service, connection, outbox, publicKey, log });
+    const relay = startRelay({ database, connection, source: service, log, receipts });
     life.onStop('relay', () => relay.stop());
     outbox.onCommitted(() => {
       relay.wake();

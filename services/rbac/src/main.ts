@@ -1,19 +1,15 @@
-import { auditRpc } from '@prime-nest/contracts/audit';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
-import { createBusClient } from '@prime-nest/kit/bus/client';
 import { busHealth, busTarget, connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
-import { serviceContext } from '@prime-nest/kit/context';
 import { databaseSsl, openDatabase, runMigrations } from '@prime-nest/kit/database';
 import { startHealth } from '@prime-nest/kit/health';
 import { newId } from '@prime-nest/kit/ids';
 import { runService } from '@prime-nest/kit/lifecycle';
 import { createLogger } from '@prime-nest/kit/log';
+import { busReceipts } from '@prime-nest/kit/outbox/bus-receipts';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
-import type { ReceiptOptions } from '@prime-nest/kit/outbox/receipts';
 import { startRelay } from '@prime-nest/kit/outbox/relay';
 import { serveRpc } from '@prime-nest/kit/serve';
-import { readPublicKeys } from '@prime-nest/kit/tlog/public-key';
 import { decideAtOnce } from './access.rpc.js';
 import { readRbacConfig } from './config.js';
 import { rbacMigrations } from './migrations/list.js';
@@ -66,17 +62,9 @@ runService({
     await policy.start();
     life.onStop('policy', () => policy.stop());
 
-    const calls = createBusClient({ connection, contracts: auditRpc, log });
-    const ask: ReceiptOptions['ask'] = (place) => calls.call('audit.receipt.get.v1', place, serviceContext(service));
     const publicKey = config.AUDIT_PUBLIC_KEY;
-    if (publicKey === undefined) log.warn({}, 'outbox.receipts_unverified');
-    const prove: ReceiptOptions['prove'] = publicKey && {
-      ask: (request) => calls.call('audit.receipt.prove.v1', request, serviceContext(service)),
-      keys: readPublicKeys(publicKey.reveal()),
-    };
-    const onRewound: ReceiptOptions['onRewound'] = (tx, after) =>
-      outbox.append(tx, { type: 'rbac.source.rewound.v1', change: { after } }, serviceContext(service));
-    const relay = startRelay({ database, connection, source: service, log, receipts: { ask, onRewound, prove } });
+    const receipts = busReceipts({ source: service, connection, outbox, publicKey, log });
+    const relay = startRelay({ database, connection, source: service, log, receipts });
     outbox.onCommitted(() => {
       relay.wake();
     });
