@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import {
   MalformedNote,
@@ -21,6 +21,12 @@ describe('checkpoints', () => {
     const parsed = parseCheckpoint(note);
     expect(parsed).toMatchObject({ origin, size: 42n, root: emptyRoot });
     expect(isSignedBy(parsed, parseVerifierKey(formatVerifierKey(key)))).toBe(true);
+  });
+
+  test('the public half makes the same verifier key, for whoever has no other', () => {
+    const ofPublic = verifierKeyOf(origin, createPublicKey(privateKey));
+    expect(formatVerifierKey(ofPublic)).toBe(formatVerifierKey(key));
+    expect(isSignedBy(parseCheckpoint(note), ofPublic)).toBe(true);
   });
 
   test('another key, another name and every changed character are noticed', () => {
@@ -52,6 +58,8 @@ describe('checkpoints', () => {
     ['something before it', `junk+${formatVerifierKey(key)}`],
     ['something on a line after it', `${formatVerifierKey(key)}\njunk`],
     ['nothing', ''],
+    // The note could not tell where it ends.
+    ['a space in its name', formatVerifierKey(verifierKeyOf('example.org log', privateKey))],
   ])('a verifier key with %s is none', (_name, text) => {
     expect(() => parseVerifierKey(text)).toThrow(MalformedNote);
   });

@@ -110,6 +110,12 @@ describe('a forged claim is refused', () => {
     expect(verifyConsistency({ oldSize: 1n, oldRoot: longer, size: 2n, root: both, proof: [shorter] })).toBe(false);
   });
 
+  test('when it gives a leaf another place: before the first one', () => {
+    const claim = { size: 2n, leafHash: left, root: both, proof: [right] };
+    expect(verifyInclusion({ ...claim, index: 0n })).toBe(true);
+    for (const index of [-1n, -2n]) expect(verifyInclusion({ ...claim, index })).toBe(false);
+  });
+
   test('when the proof is longer than the tree is high', () => {
     expect(verifyInclusion({ index: 0n, size: 1n, leafHash: right, root: both, proof: [left] })).toBe(false);
     const { oldRoot, root, proof } = consistency(7, 8);

@@ -69,6 +69,16 @@ describe('the tree', () => {
     }
   });
 
+  test('a copy grows by itself', () => {
+    const range = CompactRange.empty();
+    for (let i = 0; i < 5; i++) range.append(leafHash(Buffer.from(String(i))));
+    const [root, copy] = [range.root(), range.clone()];
+    expect([copy.size, copy.root()]).toEqual([5, root]);
+    copy.append(leafHash(Buffer.from('5')));
+    expect(copy.root()).not.toEqual(root);
+    expect([range.size, range.root()]).toEqual([5, root]);
+  });
+
   test('a frontier that does not belong to the size is refused', () => {
     const range = CompactRange.empty();
     for (let i = 0; i < 5; i++) range.append(leafHash(Buffer.from(String(i))));
