@@ -15,6 +15,12 @@ export const areas = {
     mutate: ['src/session/{redemption,refresh-token}.ts', 'src/account/lockout.ts'],
     tests: ['src/session/*.test.ts', 'src/account/*.test.ts'],
   },
+  'client-address': {
+    project: 'kit',
+    folder: 'libs/kit',
+    mutate: ['src/ip-address.ts'],
+    tests: ['src/ip-address*.test.ts'],
+  },
   decision: {
     project: 'rbac',
     folder: 'services/rbac',

@@ -1,5 +1,5 @@
 import type { CallContext } from '@prime-nest/contracts/context';
-import { clientAddress } from '../http/client-address.js';
+import { readIpAddress } from '@prime-nest/kit/ip-address';
 import type { GatewayEventDraft } from './record-event.js';
 
 /** One line of the spool before it has an id: an event, or several equal ones with their count. */
@@ -113,7 +113,7 @@ export class RollUp {
 }
 
 function keyOf({ type, outcome, reasonCode, resourceId }: GatewayEventDraft, { actor, ip }: CallContext): string {
-  const caller = actor.type === 'anonymous' ? (ip?.includes(':') === true ? clientAddress(ip).key : ip) : actor.id;
+  const caller = actor.type === 'anonymous' ? ip && readIpAddress(ip).network : actor.id;
   return JSON.stringify([type, outcome, reasonCode, resourceId, caller]);
 }
 

@@ -1,4 +1,5 @@
 import { createHmac, type KeyObject } from 'node:crypto';
+import { readIpAddress } from '@prime-nest/kit/ip-address';
 
 /**
  * Where a guess came from decides which counter it is charged to, so that strangers can lock strangers out, and
@@ -77,7 +78,7 @@ export function reauthLane(key: KeyObject, email: string): Lane {
 }
 
 export function sourceLane(key: KeyObject, ip: string): Lane {
-  return { kind: 'source', key: mac(key, 'source', networkOf(ip)), identifier: null };
+  return { kind: 'source', key: mac(key, 'source', readIpAddress(ip).network), identifier: null };
 }
 
 export function identifierOf(key: KeyObject, email: string): Buffer {
@@ -86,22 +87,6 @@ export function identifierOf(key: KeyObject, email: string): Buffer {
 
 function mac(key: KeyObject, kind: string, value: string): Buffer {
   return createHmac('sha256', key).update(`${kind}\n${value}`).digest();
-}
-
-/** One household or host: the address itself for IPv4, the /64 for IPv6, whose owner has 2^64 addresses. */
-export function networkOf(ip: string): string {
-  if (!ip.includes(':')) return ip;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  const [head = '', tail] = ip.toLowerCase().replace(/%.*$/, '').split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
-  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
 }
 
 /** Whole seconds to wait, at least one. */
