@@ -11,10 +11,18 @@ const bufferedMax = 8 * 1024;
  */
 export function oncePerTurn(fd: number): DestinationStream & { flushSync(): void } {
   const file = pino.destination({ dest: fd, sync: true, minLength: bufferedMax });
+  // Kept here and not there: the file measures all that it holds again for every line.
+  let lines = '';
   let isDue = false;
+  const handOver = () => {
+    const text = lines;
+    lines = '';
+    if (text !== '') file.write(text);
+  };
   const flushSync = () => {
     isDue = false;
     try {
+      handOver();
       file.flushSync();
     } catch (error) {
       // Where the stream expects its errors: it goes quiet when the reader of a pipe has gone.
@@ -24,7 +32,8 @@ export function oncePerTurn(fd: number): DestinationStream & { flushSync(): void
   process.on('exit', flushSync);
   return {
     write: (line) => {
-      file.write(line);
+      lines += line;
+      if (lines.length >= bufferedMax) handOver();
       if (isDue) return;
       isDue = true;
       setImmediate(flushSync);

@@ -6,7 +6,7 @@ import type { DestinationStream } from 'pino';
 import { currentContext } from './context.js';
 import { toStandardOutput } from './log-destination.js';
 import { prettyStream } from './log-pretty.js';
-import { isError, maskText, redact } from './redact.js';
+import { isError, maskText, redactField } from './redact.js';
 
 interface Write {
   (event: string): void;
@@ -49,6 +49,7 @@ export function createLogger({ service, level, pretty = false, destination }: Lo
       base: { service },
       timestamp: timeField,
       mixin: contextFields,
+      mixinMergeStrategy: withContext,
       formatters: {
         level: (label) => ({ level: label }),
         log: safeFields,
@@ -102,16 +103,26 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
 }
 
 function safeFields(fields: object): Record<string, unknown> {
-  const safe = redact(fields, describeError) as Record<string, unknown>;
-  const names = Object.keys(safe).filter((name) => !allowed.has(name));
-  if (names.length === 0) return safe;
-  for (const name of names) Reflect.deleteProperty(safe, name);
-  return { ...safe, droppedFields: names.length };
+  const safe: Record<string, unknown> = {};
+  let dropped = 0;
+  for (const name of Object.keys(fields)) {
+    if (allowed.has(name)) safe[name] = redactField(fields, name, describeError);
+    else dropped += 1;
+  }
+  if (dropped > 0) safe.droppedFields = dropped;
+  return safe;
+}
+
+const noFields: Readonly<Record<string, string>> = {};
+
+/** As pino does it by itself, but without a copy where there is nothing to add. */
+function withContext(fields: object, context: object): object {
+  return context === noFields ? fields : Object.assign(context, fields);
 }
 
 function contextFields(): Record<string, string> {
   const context = currentContext();
-  if (context === undefined) return {};
+  if (context === undefined) return noFields;
   return { correlationId: context.correlationId, traceId: context.trace.traceId, spanId: context.trace.spanId };
 }
 

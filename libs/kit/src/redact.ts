@@ -55,6 +55,11 @@ export function redact(value: unknown, errors: (error: Error) => unknown = (erro
   return copy(value, errors, depthMax);
 }
 
+/** The value of a field as {@link redact} would copy it. */
+export function redactField(owner: object, name: string, errors: (error: Error) => unknown): unknown {
+  return copyField(owner, name, errors, depthMax - 1);
+}
+
 function copy(value: unknown, errors: (error: Error) => unknown, depth: number): unknown {
   switch (typeof value) {
     case 'string':
@@ -104,15 +109,16 @@ function copyFields(value: object, errors: (error: Error) => unknown, depth: num
       break;
     }
     if (key === '__proto__') continue;
-    if (isSensitiveKey(key)) {
-      result[key] = redacted;
-      continue;
-    }
-    try {
-      result[key] = copy((value as Record<string, unknown>)[key], errors, depth - 1);
-    } catch {
-      result[key] = '[unprintable]';
-    }
+    result[key] = copyField(value, key, errors, depth - 1);
   }
   return result;
+}
+
+function copyField(owner: object, key: string, errors: (error: Error) => unknown, depth: number): unknown {
+  if (isSensitiveKey(key)) return redacted;
+  try {
+    return copy((owner as Record<string, unknown>)[key], errors, depth);
+  } catch {
+    return '[unprintable]';
+  }
 }
