@@ -4,7 +4,7 @@ import { mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setInterval } from 'node:timers';
+import { setImmediate, setInterval } from 'node:timers';
 
 const [role, ...args] = process.argv.slice(2);
 const host = '127.0.0.1';
@@ -12,7 +12,7 @@ const host = '127.0.0.1';
 const inspector = new Session();
 inspector.connect();
 await inspector.post('Profiler.enable');
-const roles = { bare, nest, peers, gateway };
+const roles = { bare, asking, nest, peers, gateway };
 const port = await roles[role](...args);
 
 process.on('message', async ({ ask, file }) => {
@@ -31,6 +31,51 @@ async function bare() {
   app.get('/hello', () => ({ hello: 'world' }));
   await app.listen({ port: 0, host });
   return app.server.address().port;
+}
+
+/** What the two questions of a guarded request cost without a gateway: one of each for all requests of a turn. */
+async function asking(bus, redisUrl) {
+  const { fastify } = await import('fastify');
+  const { Redis } = await import('ioredis');
+  const nats = await connection('gateway', bus);
+  const redis = new Redis(redisUrl);
+  const keys = (waiting) => waiting.map((_, i) => `asking:${i}`);
+  const count = 'for i = 1, #KEYS do redis.call("INCR", KEYS[i]) end return #KEYS';
+  redis.defineCommand('countAll', { lua: count });
+  const counted = oncePerTurn((waiting) => redis.countAll(waiting.length, ...keys(waiting)));
+  const check = { principalId: '01890000-0000-7000-8000-000000000001', permission: 'bench:hello' };
+  const allowed = oncePerTurn(async (waiting) => {
+    const question = JSON.stringify({ checks: waiting.map(() => check) });
+    const answer = await nats.request('rbac.access.decide.v1', question, { timeout: 5_000 });
+    return answer.json().decisions;
+  });
+  const app = fastify();
+  app.get('/hello', async () => {
+    await counted();
+    await allowed();
+    return { hello: 'world' };
+  });
+  await app.listen({ port: 0, host });
+  return app.server.address().port;
+}
+
+/** One `ask` for all who come during one turn of the event loop. */
+function oncePerTurn(ask) {
+  let waiting = [];
+  return () =>
+    new Promise((resolve, reject) => {
+      if (waiting.length === 0) {
+        setImmediate(() => {
+          const now = waiting;
+          waiting = [];
+          ask(now).then(
+            (answer) => now.forEach((one) => one.resolve(answer)),
+            (error) => now.forEach((one) => one.reject(error)),
+          );
+        });
+      }
+      waiting.push({ resolve, reject });
+    });
 }
 
 async function helloController(decorate) {

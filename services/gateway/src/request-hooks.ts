@@ -131,8 +131,8 @@ export class RequestHooks {
       },
       span,
       startedAtMs: performance.now(),
+      place: this.#inFlight.add(request, reply),
     };
-    this.#inFlight.add(request, reply);
     reply.headers(this.#isDocumentation(request) ? this.#documentationHeaders : this.#apiHeaders);
     reply.header('x-correlation-id', correlationId);
     reply.header('x-trace-id', span.trace.traceId);
@@ -244,7 +244,7 @@ export class RequestHooks {
 
   /** The deadlines of all calls are shorter, so this is for what was overlooked: nobody waits for ever. */
   #answerOverdue(): void {
-    for (const [request, reply] of this.#inFlight.takeOlderThan(performance.now() - httpLimits.handlerTimeoutMs)) {
+    for (const { request, reply } of this.#inFlight.takeOlderThan(performance.now() - httpLimits.handlerTimeoutMs)) {
       // An answer that has begun goes on: an export takes as long as its reader keeps up with it.
       if (reply.sent || reply.raw.headersSent) continue;
       const error = new AppError('unavailable', { internal: { reason: 'the handler has not answered' } });
@@ -256,7 +256,7 @@ export class RequestHooks {
     const { state, method } = request;
     if ((state as unknown) === undefined || state.isEnded === true) return;
     state.isEnded = true;
-    this.#inFlight.remove(request);
+    this.#inFlight.remove(state.place, request);
     const { context, span, principal, code, startedAtMs } = state;
     const ms = performance.now() - startedAtMs;
     const route = routeUrl(request);

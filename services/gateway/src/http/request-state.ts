@@ -10,6 +10,8 @@ export interface RequestState {
   readonly span: Span;
   /** `performance.now()` at the arrival. */
   readonly startedAtMs: number;
+  /** Where it stands among the requests being served. */
+  readonly place: number;
   principal?: Principal;
   /** The access that has been proven for this request. */
   admittedFor?: RouteAccess;
