@@ -20,6 +20,7 @@ const exempt: Readonly<Record<string, RegExp>> = {
   'database-connection.ts': /idle_in_transaction_session_timeout/,
   'database.ts': /session-level/, // PostgreSQL session.
   'database-migrations.ts': /\brole\b|the session/, // PostgreSQL role and session.
+  'outbox/bus-receipts.ts': /contracts\/audit|audit\.receipt\./, // Names of contracts.
   'outbox/origin.ts': /session|RESET/i, // PostgreSQL session.
   'outbox/outbox.ts': /AuditEvent|user[- ]?agent/i, // Type of the event contract.
   'outbox/outbox-migration.ts': /\brole\b|GRANT|login role/, // PostgreSQL role.
