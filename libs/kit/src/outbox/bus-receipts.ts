@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { auditRpc } from '@prime-nest/contracts/audit';
+import type { EventType } from '@prime-nest/contracts/events';
 import { createBusClient } from '../bus/client.js';
 import { serviceContext } from '../context.js';
 import type { Logger } from '../log.js';
@@ -8,8 +9,10 @@ import { readPublicKeys } from '../tlog/public-key.js';
 import type { Outbox } from './outbox.js';
 import type { ReceiptOptions } from './receipts.js';
 
+type SourceOf<T> = T extends `${infer S}.source.rewound.v1` ? S : never;
+
 export interface BusReceiptParts {
-  readonly source: 'identity' | 'rbac';
+  readonly source: SourceOf<EventType>;
   readonly connection: NatsConnection;
   readonly outbox: Outbox;
   /** The log's public keys. Without them the log is taken at its word, and the service says so when it starts. */
