@@ -73,6 +73,11 @@ export function eventSource(type: string): string {
   return type.slice(0, type.indexOf('.'));
 }
 
+/** The subject of several events of one source in one message. It has the form of no event type's. */
+export function eventBatchSubject<S extends string>(source: S): `evt.${S}.batch.v1` {
+  return `evt.${source}.batch.v1`;
+}
+
 /** `attempt` is written before an effect outside the transaction; its outcome follows with the same correlation id. */
 export const Outcome = z.enum(['success', 'denied', 'failure', 'attempt']);
 export type Outcome = z.infer<typeof Outcome>;
@@ -126,6 +131,11 @@ export const AuditEvent = z.strictObject({
 });
 export type AuditEvent = z.infer<typeof AuditEvent>;
 
+/** The same for a value that was JSON a moment ago: nothing can be wrong with what is in `change`, and it is not looked at. */
+export const ParsedAuditEvent = AuditEvent.extend({
+  change: z.object({ before: z.unknown(), after: z.unknown() }).partial().optional(),
+}) as unknown as typeof AuditEvent;
+
 /** What a command says about its mutation; the outbox adds id, time, source and the call context. */
 export interface EventDraft {
   readonly type: EventType;
@@ -134,6 +144,30 @@ export interface EventDraft {
   readonly reasonCode?: string;
   readonly change?: { readonly before?: unknown; readonly after?: unknown };
 }
+
+/** Most events of one message. */
+export const eventBatchMax = 64;
+
+/**
+ * The head of a message with several events: a line of JSON, after which their bytes follow one after the other. The
+ * header with the sequence number is the first one's, the others count on from it. What is wrong with one of them is wrong
+ * with that one only, as in a message of its own.
+ */
+export const EventBatchHead = z
+  .array(
+    z.strictObject({
+      type: z.string(),
+      /** Bytes of the event. */
+      size: z.int().min(0),
+      correlationId: z.string(),
+      traceparent: z.string(),
+      /** Where the span of publishing is; only of a trace that is recorded. */
+      publisher: z.string().optional(),
+    }),
+  )
+  .min(1)
+  .max(eventBatchMax);
+export type EventBatchHead = z.infer<typeof EventBatchHead>;
 
 /** Headers of an event on JetStream: its place in its source's gapless sequence, beside `traceparent`. */
 export const eventHeaders = {

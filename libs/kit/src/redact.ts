@@ -33,7 +33,7 @@ export function isSensitiveKey(key: string): boolean {
 
 /** `text` with every lone surrogate replaced, so that it has a UTF-8 form. */
 export function wellFormed(text: string): string {
-  return Buffer.from(text, 'utf8').toString('utf8');
+  return text.toWellFormed();
 }
 
 /** Masks JSON Web Tokens, Authorization values, passwords in URLs and PEM private keys inside `text`. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError } from '@prime-nest/contracts/errors';
-import { AuditEvent, eventDepthMax, eventSource, eventTable, isDeeperThan } from '@prime-nest/contracts/events';
-import type { EventDraft } from '@prime-nest/contracts/events';
+import { ParsedAuditEvent, eventDepthMax, eventSource, eventTable, isDeeperThan } from '@prime-nest/contracts/events';
+import type { AuditEvent, EventDraft } from '@prime-nest/contracts/events';
 import { formatTraceparent } from '@prime-nest/contracts/trace';
-import canonicalize from 'canonicalize';
+import { canonicalText } from '../canonical-json.js';
 import type { Clock } from '../clock.js';
 import { type Prepared, Tx } from '../database.js';
 import { newId } from '../ids.js';
@@ -135,7 +135,7 @@ export function buildEvent(service: string, draft: EventDraft, context: CallCont
     ...(context.ip === undefined ? {} : { ip: context.ip }),
     ...(context.userAgent === undefined ? {} : { userAgent: wellFormed(context.userAgent) }),
   };
-  const parsed = AuditEvent.safeParse(event);
+  const parsed = ParsedAuditEvent.safeParse(event);
   if (parsed.success) return parsed.data;
   const paths = parsed.error.issues.slice(0, 5).map((issue) => issue.path.join('.'));
   throw new AppError('internal', { internal: { reason: 'the event breaks its schema', type: draft.type, paths } });
@@ -154,7 +154,7 @@ function digestOf(change: unknown): { sha256: string; size: number } {
 }
 
 function canonicalBytes(value: unknown): Buffer {
-  const text = canonicalize(value);
+  const text = canonicalText(value);
   if (text === undefined) throw new AppError('internal', { internal: { reason: 'the event is not JSON' } });
   return Buffer.from(text, 'utf8');
 }

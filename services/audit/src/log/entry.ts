@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import { AuditEvent, eventDepthMax, eventSource, eventSubject, isDeeperThan } from '@prime-nest/contracts/events';
-import canonicalize from 'canonicalize';
+import { ParsedAuditEvent, eventDepthMax, eventSource, eventSubject, isDeeperThan } from '@prime-nest/contracts/events';
+import type { AuditEvent } from '@prime-nest/contracts/events';
+import { canonicalText, isCanonical } from '@prime-nest/kit/canonical-json';
 
 /** Most bytes of an entry: C2SP tlog-tiles writes an entry's length in 16 bits. */
 export const entryBytesMax = 60_000;
@@ -48,8 +49,8 @@ export function readEvent({ subject, data }: Pick<Arrival, 'subject' | 'data'>):
     return { rejection: 'not_json' };
   }
   if (isDeeperThan(value, eventDepthMax)) return { rejection: 'too_deep' };
-  if (canonicalText(value) !== text) return { rejection: 'not_canonical' };
-  const parsed = AuditEvent.safeParse(value);
+  if (!isCanonical(text, value)) return { rejection: 'not_canonical' };
+  const parsed = ParsedAuditEvent.safeParse(value);
   if (!parsed.success) return { rejection: 'wrong_schema' };
   const event = parsed.data;
   if (subject !== eventSubject(event.type)) return { rejection: 'wrong_subject' };
@@ -73,13 +74,4 @@ export function subjectSource(subject: string): string {
 export function fingerprint({ subject, data, source, epoch, sequence }: Arrival): Buffer {
   const head = Buffer.from(`${JSON.stringify([subject, source, epoch, sequence])}\n`, 'utf8');
   return hash('sha256', Buffer.concat([head, data]), 'buffer');
-}
-
-function canonicalText(value: unknown): string | undefined {
-  try {
-    return canonicalize(value);
-  } catch {
-    // A lone surrogate: RFC 8785 §3.2.2.2 has no form for it.
-    return undefined;
-  }
 }
