@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { AppError } from '@prime-nest/contracts/errors';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
@@ -260,8 +261,22 @@ async function runQuery<T>(runner: QueryRunner, sql: string | Prepared, params: 
     const client = (await runner.connect()) as pg.PoolClient;
     // An error of the connection releases the runner; the connection may be somebody else's by now.
     if (runner.isReleased) throw new AppError('unavailable', { internal: { dependency: 'database' } });
+    writeTogether(client);
     const { rows } = await client.query<T & pg.QueryResultRow>({ ...statement, values: [...params] });
     return rows;
+  });
+}
+
+/**
+ * What is sent over a connection before anything else can happen in this process goes out in one write: an event and the
+ * commit behind it, or several statements at once. A write is dearer than what is in it, on both sides.
+ */
+function writeTogether(client: pg.PoolClient): void {
+  // Only the types of pg hide it.
+  const { stream } = (client as pg.PoolClient & { readonly connection: { readonly stream: Writable } }).connection;
+  stream.cork();
+  process.nextTick(() => {
+    stream.uncork();
   });
 }
 
