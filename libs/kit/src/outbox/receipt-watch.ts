@@ -20,7 +20,16 @@ export interface WatchOptions {
   readonly aheadMax?: number;
 }
 
-const soonMs = 100;
+/** Of what may be published beyond the receipt half is out: the answer comes before the other half is. */
+const soonMs = 25;
+
+interface WatchParts {
+  readonly source: string;
+  readonly options: WatchOptions;
+  readonly log: Logger;
+  /** There is an answer to take. */
+  readonly onAnswer?: () => void;
+}
 
 /**
  * Asks the log how far it has come with a source, in the background, and notices when it has not come further for too
@@ -30,15 +39,17 @@ export class ReceiptWatch {
   readonly #source: string;
   readonly #options: WatchOptions;
   readonly #log: Logger;
+  readonly #onAnswer: () => void;
   #askedAt = -Infinity;
   #isAsking = false;
   #answer: (Receipt & { readonly epoch: string }) | undefined;
   #stalled: { readonly sequence: number; readonly since: number } | undefined;
 
-  constructor({ source, options, log }: { source: string; options: WatchOptions; log: Logger }) {
+  constructor({ source, options, log, onAnswer = () => undefined }: WatchParts) {
     this.#source = source;
     this.#options = options;
     this.#log = log;
+    this.#onAnswer = onAnswer;
   }
 
   /** The last answer, once; one about another epoch is none. */
@@ -76,6 +87,7 @@ export class ReceiptWatch {
     void ask({ source, epoch })
       .then((receipt) => {
         this.#answer = { ...receipt, epoch };
+        this.#onAnswer();
       })
       .catch((error: unknown) => {
         this.#log.debug({ source, err: error }, 'relay.no_receipt');

@@ -16,6 +16,15 @@ export interface ReceiptOptions extends WatchOptions {
   readonly onRewound?: (tx: Tx, rewound: Rewound) => Promise<void>;
 }
 
+interface KeeperParts {
+  readonly database: Database;
+  readonly source: string;
+  readonly options: ReceiptOptions;
+  readonly log: Logger;
+  /** There is something new to {@link ReceiptKeeper.look} at. */
+  readonly onAnswer: () => void;
+}
+
 const pruneEveryMs = 60_000;
 const pruneRows = 5_000;
 
@@ -33,13 +42,13 @@ export class ReceiptKeeper {
   #prunedAt = -Infinity;
   #isProving = false;
 
-  constructor(parts: { database: Database; source: string; options: ReceiptOptions; log: Logger }) {
-    const { database, source, options, log } = parts;
+  constructor(parts: KeeperParts) {
+    const { database, source, options, log, onAnswer } = parts;
     this.#database = database;
     this.#source = source;
     this.#options = options;
     this.#log = log;
-    this.#watch = new ReceiptWatch({ source, options, log });
+    this.#watch = new ReceiptWatch({ source, options, log, onAnswer });
   }
 
   /** Settles the last answer, asks again when it is time, and says how many entries may go out now. */

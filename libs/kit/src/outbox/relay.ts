@@ -124,7 +124,9 @@ class RelayLoop {
     log.info({ source }, 'relay.leading');
     const { receipts: options, database } = this.#options;
     await settleOrigin(session, { database, source, onRewound: options?.onRewound, log });
-    const receipts = options === undefined ? undefined : new ReceiptKeeper({ database, source, options, log });
+    const onAnswer = this.wake.bind(this);
+    const receipts =
+      options === undefined ? undefined : new ReceiptKeeper({ database, source, options, log, onAnswer });
     while (!this.#isStopping) {
       this.#isWoken = false;
       const outcome = await this.#step(session, receipts);
@@ -137,7 +139,7 @@ class RelayLoop {
 
   /** One batch: read, publish, move the cursor. Nothing is remembered between steps, so any of them may be the last. */
   async #step(session: Queryable, receipts?: ReceiptKeeper): Promise<'idle' | 'more' | 'failed' | 'deposed'> {
-    const { source, connection, log, entriesMax = 500 } = this.#options;
+    const { source, connection, log, entriesMax = 512 } = this.#options;
     // Publishing while disconnected would only fill a buffer that a reconnect throws away.
     if (!busHealth(connection).isConnected) return 'failed';
     const read = await readBatch(session, source, entriesMax);
