@@ -8,7 +8,7 @@ import { AccessTokenClaims, PublicKey } from '@prime-nest/contracts/claims';
 import { CallContext } from '@prime-nest/contracts/context';
 import { busPermissions } from '@prime-nest/contracts/bus';
 import { commonErrors, errorTable } from '@prime-nest/contracts/errors';
-import { AuditEvent, eventTable } from '@prime-nest/contracts/events';
+import { AuditEvent, EventBatchHead, eventTable } from '@prime-nest/contracts/events';
 import { RouteFile } from '@prime-nest/contracts/route-file';
 import { notify, rpc } from '@prime-nest/contracts/subjects';
 import { z } from 'zod';
@@ -43,7 +43,11 @@ json(
   'libs/contracts/golden/notify.json',
   mapValues(notify, (schema) => schemaOf(schema, 'output')),
 );
-json('libs/contracts/golden/events.json', { envelope: schemaOf(AuditEvent, 'output'), types: eventTable });
+json('libs/contracts/golden/events.json', {
+  envelope: schemaOf(AuditEvent, 'output'),
+  batchHead: schemaOf(EventBatchHead, 'output'),
+  types: eventTable,
+});
 json('libs/contracts/golden/shared.json', {
   accessTokenClaims: schemaOf(AccessTokenClaims, 'output'),
   publicKey: schemaOf(PublicKey, 'output'),

@@ -19,6 +19,7 @@ const subjects = [
   ...Object.keys(rpc),
   ...Object.keys(notify),
   ...eventTypes.map((type) => `evt.${type}`),
+  ...busUsers.map((user) => `evt.${user}.batch.v1`),
   ...busUsers.map((user) => `_INBOX.${user}.stolen`),
   '_INBOX.stolen',
   '_R_.stolen',

@@ -161,7 +161,7 @@ describe('metrics', () => {
       expect(await valueOf('rbac', 'outbox_relay_published_total')).toBeGreaterThan(0);
       expect(await valueOf('audit', 'prime_nest_audit_recorded_total', 'kind="entry"')).toBeGreaterThan(0);
       expect(await valueOf('audit', 'prime_nest_checkpoints_total', 'outcome="signed"')).toBeGreaterThan(0);
-      expect(await valueOf('audit', 'prime_nest_sequencer_pending_events')).toBe(0);
+      expect(await valueOf('audit', 'prime_nest_sequencer_pending_messages')).toBe(0);
       expect(await valueOf('audit', 'prime_nest_checkpoint_age_seconds')).toBe(0);
       expect(await valueOf('audit', 'prime_nest_sequencer_leading_ratio')).toBe(1);
       expect(await valueOf('rbac', 'outbox_relay_lag_seconds')).toBe(0);

@@ -2,7 +2,7 @@ import { AccessTokenClaims, PublicKey } from '@prime-nest/contracts/claims';
 import { busPermissions } from '@prime-nest/contracts/bus';
 import { CallContext } from '@prime-nest/contracts/context';
 import { commonErrors, errorTable } from '@prime-nest/contracts/errors';
-import { AuditEvent, eventTable } from '@prime-nest/contracts/events';
+import { AuditEvent, EventBatchHead, eventTable } from '@prime-nest/contracts/events';
 import { notify, rpc } from '@prime-nest/contracts/subjects';
 import { z } from 'zod';
 
@@ -18,6 +18,7 @@ export const messages = {
     Object.entries(notify).map(([subject, schema]) => [`broadcast ${subject}`, { schema, sent: 'output' }]),
   ),
   event: { schema: AuditEvent, sent: 'output' },
+  'head of several events': { schema: EventBatchHead, sent: 'output' },
   'access token': { schema: AccessTokenClaims, sent: 'output' },
   'public key': { schema: PublicKey, sent: 'output' },
   'call context': { schema: CallContext, sent: 'output' },

@@ -1,4 +1,4 @@
-import { eventStream, eventTypes, eventSource } from './events.js';
+import { eventBatchSubject, eventStream, eventSubject, eventTypes, eventSource } from './events.js';
 import { serviceOf } from './rpc.js';
 import { notify, rpc } from './subjects.js';
 
@@ -73,7 +73,8 @@ function permissionsOf(user: BusUser): BusPermissions {
   const heard = Object.keys(notify).filter((subject) =>
     (listens[user] ?? []).some((service) => subject.startsWith(`notify.${service}.`)),
   );
-  const recorded = eventTypes.filter((type) => eventSource(type) === user).map((type) => `evt.${type}`);
+  const own = eventTypes.filter((type) => eventSource(type) === user);
+  const recorded = own.length === 0 ? [] : [eventBatchSubject(user), ...own.map(eventSubject)];
   return {
     publish: [
       ...called,

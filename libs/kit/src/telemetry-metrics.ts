@@ -104,7 +104,7 @@ export async function renderMetrics(): Promise<{ readonly contentType: string; r
   return { contentType: registry.contentType, body: await registry.metrics() };
 }
 
-const unit = /_(seconds|bytes|total|ratio|events|requests|calls|connections|revision|jobs)$/;
+const unit = /_(seconds|bytes|total|ratio|events|requests|calls|connections|revision|jobs|messages)$/;
 
 /** A metric without a unit, or with a label that counts individuals, is a mistake to find at the first start. */
 function checked(name: string, labels: readonly string[]): string {

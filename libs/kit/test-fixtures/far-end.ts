@@ -1,6 +1,6 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { expect } from '@jest/globals';
-import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
+import { storedMessages } from './stream-events.js';
 
 /** What takes events at the other end: what it has, by epoch and number, and the answer to who asks. */
 export class FarEnd {
@@ -27,14 +27,10 @@ export class FarEnd {
 
   /** Takes everything that the stream holds now. Fails when one number stands for two events: equivocation. */
   async take(manager: JetStreamManager): Promise<void> {
-    const { state } = await manager.streams.info(eventStream);
-    for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
-      const header = (await manager.streams.getMessage(eventStream, { seq }))?.header;
-      const number = Number(header?.get(eventHeaders.sequence));
-      const id = header?.get('Nats-Msg-Id').split('.')[0] ?? '';
-      const held = this.held(header?.get(eventHeaders.epoch) ?? '');
-      expect(held.get(number) ?? id).toBe(id);
-      held.set(number, id);
+    for (const { seq, id, epoch } of (await storedMessages(manager)).flat()) {
+      const held = this.held(epoch);
+      expect(held.get(seq) ?? id).toBe(id);
+      held.set(seq, id);
     }
   }
 }

@@ -1,20 +1,16 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { auditConsumer } from '@prime-nest/contracts/bus';
-import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
-import { parseTraceparent } from '@prime-nest/contracts/trace';
+import { eventStream } from '@prime-nest/contracts/events';
 import type { Logger } from '@prime-nest/kit/log';
-import { publisherHeader } from '@prime-nest/kit/outbox/publish';
-import { attribute, messageAttributes, messageSpanName } from '@prime-nest/kit/telemetry-names';
-import { inSpan, startSpan } from '@prime-nest/kit/telemetry';
-import type { Span } from '@prime-nest/kit/telemetry';
+import { attribute } from '@prime-nest/kit/telemetry-names';
+import { inSpan } from '@prime-nest/kit/telemetry';
+import { readDeliveries } from './delivery.js';
+import type { Delivery } from './delivery.js';
 import type { AppendCommand, Appended } from './log/append.command.js';
-import { readMessage } from './log/message.js';
-import type { Message } from './log/message.js';
 import type { SequencerLock } from './log/sequencer-lock.store.js';
 import { Pull } from './pull.consumer.js';
 import { mark, parkedEvents, recorded as recordedEvents, recordingDelay } from './telemetry.js';
-import type { Taken } from './pull.consumer.js';
 
 export interface IngestOptions {
   readonly connection: NatsConnection;
@@ -25,21 +21,18 @@ export interface IngestOptions {
   readonly onAppended?: (treeSize: number) => void;
 }
 
-interface Delivery extends Message {
-  readonly message: Taken;
-  readonly span: Span;
-}
-
 const batchMax = 1_000;
 /** Of a bigger batch one line is logged instead of one for each event: the entries themselves say more. */
 const linesMax = 100;
 const standbyMs = 500;
 const idleMs = 1_000;
+/** How long a message stays away in which a predecessor is missing, at first and after so many deliveries. */
+const park = { ms: 2_000, patientMs: 30_000, patientAfter: 60 } as const;
 /**
- * How long a message whose predecessor is missing stays away, at first and after so many deliveries; and how many show
- * that it waits in vain when its source has given up its numbering: what another sequencer held has come again by then.
+ * So many deliveries show that a message waits in vain when its source has given up its numbering: what another sequencer
+ * held has come again by then.
  */
-const park = { ms: 2_000, patientMs: 30_000, patientAfter: 60, inVainAfter: 15 } as const;
+const inVainAfter = 15;
 const retryMs = [100, 250, 500, 1_000] as const;
 
 /**
@@ -108,7 +101,7 @@ export class IngestConsumer {
       stream: eventStream,
       consumer: auditConsumer,
       batchMax,
-      read: readDelivery,
+      read: (message) => readDeliveries(message, message.deliveries > inVainAfter),
     });
     this.#pull = pull;
     try {
@@ -144,7 +137,6 @@ export class IngestConsumer {
     const isEachLogged = recorded.length <= linesMax;
     for (const { index, verdict, entry } of recorded) {
       const { message, span, source, place } = verdict.candidate;
-      message.ack();
       const isEntry = verdict.kind === 'append';
       if (!isEntry || isEachLogged) {
         const { id, type, traceId, correlationId } = entry.event;
@@ -158,16 +150,19 @@ export class IngestConsumer {
       span.setAttribute(mark.index, index);
       span.end();
     }
-    for (const { message, span } of duplicates) {
-      message.ack();
+    for (const { span } of duplicates) {
       span.setAttribute(mark.outcome, 'duplicate');
       span.end();
     }
-    for (const { message, span } of parked) {
-      message.giveBack(message.deliveries > park.patientAfter ? park.patientMs : park.ms);
+    for (const { span } of parked) {
       span.setAttribute(mark.outcome, 'parked');
       span.end();
     }
+    // A message of which anything is parked comes again as a whole; what the log has of it by then is a duplicate.
+    const waiting = new Set(parked.map(({ message }) => message));
+    for (const message of waiting) message.giveBack(message.deliveries > park.patientAfter ? park.patientMs : park.ms);
+    const settled = [...recorded.map(({ verdict }) => verdict.candidate), ...duplicates].map(({ message }) => message);
+    for (const message of new Set(settled)) if (!waiting.has(message)) message.ack();
     parkedEvents.set(parked.length);
     const [gap] = parked;
     if (gap !== undefined) log.warn({ source: gap.source, ...gap.place, parked: parked.length }, 'ingest.gap');
@@ -184,40 +179,6 @@ export class IngestConsumer {
   async #pause(ms: number): Promise<void> {
     await wait(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
-}
-
-function readDelivery(message: Taken): Delivery {
-  const { headers, subject } = message;
-  const traceparent = headers?.get(eventHeaders.traceparent) ?? '';
-  const parent = parseTraceparent(traceparent);
-  const read = readMessage({
-    subject,
-    data: message.data,
-    source: headers?.get(eventHeaders.source) ?? '',
-    epoch: headers?.get(eventHeaders.epoch) ?? '',
-    sequence: headers?.get(eventHeaders.sequence) ?? '',
-    order: message.order,
-    hasWaited: message.deliveries > park.inVainAfter,
-    traceparent,
-    correlationId: headers?.get(eventHeaders.correlationId) ?? '',
-  });
-  const description = {
-    operation: 'process' as const,
-    subject,
-    messageId: 'event' in read.reading ? read.reading.event.id : undefined,
-    conversationId: headers?.get(eventHeaders.correlationId),
-    bodyBytes: message.data.length,
-    consumer: auditConsumer,
-  };
-  const publisher = parseTraceparent(headers?.get(publisherHeader));
-  // Below the place where the event was written, not below the relay: that one is linked.
-  const span = startSpan(messageSpanName(description), {
-    kind: 'consumer',
-    parent: parent ?? 'none',
-    attributes: messageAttributes(description),
-    links: publisher === undefined ? [] : [publisher],
-  });
-  return { ...read, message, span };
 }
 
 /**
@@ -239,8 +200,8 @@ function inBatchSpan<T>(deliveries: readonly Delivery[], append: () => Promise<T
 
 /** To be delivered again soon, to whoever sequences then. */
 function giveBack(deliveries: readonly Delivery[], error: unknown): void {
-  for (const { message, span } of deliveries) {
-    message.giveBack();
+  for (const message of new Set(deliveries.map(({ message }) => message))) message.giveBack();
+  for (const { span } of deliveries) {
     span.fail(error);
     span.end();
   }

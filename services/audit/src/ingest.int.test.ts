@@ -1,13 +1,14 @@
 import { jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { eventSubject } from '@prime-nest/contracts/events';
+import { eventBatchSubject, eventSubject } from '@prime-nest/contracts/events';
 import type { AuditEvent } from '@prime-nest/contracts/events';
 import { connectBus } from '@prime-nest/kit/bus/connection';
 import { systemClock } from '@prime-nest/kit/clock';
 import type { Database } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { createLogger, silentLogger } from '@prime-nest/kit/log';
+import { encodeEventBatch } from '@prime-nest/kit/outbox/event-batch';
 import { eventually } from '@prime-nest/testkit/eventually';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import type { TestNats } from '@prime-nest/testkit/nats';
@@ -93,6 +94,23 @@ async function publish(event: AuditEvent, sequence: number, messageId = event.id
   });
 }
 
+/** Several in one message, as the relay does it with neighbours. */
+async function publishTogether(list: readonly AuditEvent[], first: number): Promise<void> {
+  const batch = list.map((event) => ({
+    type: event.type,
+    entry: entryBytes(event),
+    correlationId: event.correlationId,
+    traceparent: '',
+  }));
+  await publishBody(encodeEventBatch(batch), first);
+}
+
+async function publishBody(body: Uint8Array, first: number): Promise<void> {
+  await jetstream(rbac).publish(eventBatchSubject('rbac'), body, {
+    headers: eventMessageHeaders(makeEvent(), first, epoch),
+  });
+}
+
 const events = (count: number): AuditEvent[] => Array.from({ length: count }, () => makeEvent());
 const newRows = async () => (await readLog(log.database)).slice(firstIndex);
 const recordedIds = async () => (await newRows()).map(({ eventId }) => eventId);
@@ -134,6 +152,106 @@ describe('the sequencer', () => {
     await eventually(async () => expect(await recordedIds()).toEqual([first.id]));
     await publish(second, 2);
     await eventually(async () => expect(await recordedIds()).toEqual(idsOf([first, second, third])));
+  });
+
+  test('stores the events of one message as if each had come alone', async () => {
+    await startAudit();
+    const list = events(40);
+    await publish(list[0] as AuditEvent, 1);
+    await publishTogether(list.slice(1), 2);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    const rows = await newRows();
+    expect(rows.map(({ entry }) => entry.toString())).toEqual(list.map((event) => entryBytes(event).toString()));
+    expect(rows.map(({ sequence }) => sequence)).toEqual(list.map((_, i) => i + 1));
+    await verifyStoredLog(log.database);
+  });
+
+  test('messages that overlap, because they were cut differently the second time, bring each event once', async () => {
+    await startAudit();
+    const list = events(12);
+    await publishTogether(list.slice(0, 7), 1);
+    await publishTogether(list.slice(0, 9), 1);
+    await publish(list[8] as AuditEvent, 9, newId());
+    await publishTogether(list.slice(6), 7);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    const [quarantined] = await log.database.query<{ n: string }>(
+      'SELECT count(*) AS n FROM quarantine WHERE log_index >= $1',
+      [firstIndex],
+    );
+    expect(quarantined?.n).toBe('0');
+    await verifyStoredLog(log.database);
+  });
+
+  test('a message of several waits for what is missing before it, and is not acknowledged for what it has brought', async () => {
+    const audit = await startAudit();
+    const list = events(9);
+    await publishTogether(list.slice(4), 5);
+    await publishTogether(list.slice(0, 2), 1);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list.slice(0, 2))));
+    expect(await audit.pending()).toBe(1);
+    await publishTogether(list.slice(2, 4), 3);
+    await eventually(async () => expect(await recordedIds()).toEqual(idsOf(list)));
+    await eventually(async () => expect(await audit.pending()).toBe(0));
+  });
+
+  test('of several in one message the unfit ones are kept in quarantine under their own numbers, and hold nobody up', async () => {
+    await startAudit();
+    const [first, last] = events(2) as [AuditEvent, AuditEvent];
+    const foreign = makeEvent('identity.login.failed.v1');
+    const head = { correlationId: '', traceparent: '' };
+    const body = encodeEventBatch([
+      { ...head, type: first.type, entry: entryBytes(first) },
+      { ...head, type: first.type, entry: Buffer.from('not json') },
+      // The bus vouches for the source on the subject, and for no other.
+      { ...head, type: foreign.type, entry: entryBytes(foreign) },
+      { ...head, type: 'rbac.role.deleted.v1', entry: entryBytes(makeEvent()) },
+      { ...head, type: last.type, entry: entryBytes(last) },
+    ]);
+    await publishBody(body, 1);
+    await publishBody(body, 1);
+    const next = makeEvent();
+    await publish(next, 6);
+    await eventually(async () => expect(await newRows()).toHaveLength(6));
+    const rows = await newRows();
+    expect(rows.map(({ entry }) => (JSON.parse(entry.toString()) as AuditEvent).reasonCode)).toEqual([
+      undefined,
+      'not_json',
+      'wrong_subject',
+      'wrong_subject',
+      undefined,
+      undefined,
+    ]);
+    expect([rows[0], rows[4], rows[5]].map((row) => row?.eventId)).toEqual(idsOf([first, last, next]));
+    const kept = await log.database.query<{ raw: Buffer; source: string; source_seq: string }>(
+      'SELECT raw, source, source_seq FROM quarantine WHERE log_index >= $1 ORDER BY log_index',
+      [firstIndex],
+    );
+    expect(kept.map(({ source, source_seq }) => `${source} ${source_seq}`)).toEqual(['rbac 2', 'rbac 3', 'rbac 4']);
+    expect(kept[1]?.raw.equals(entryBytes(foreign))).toBe(true);
+    await verifyStoredLog(log.database);
+  });
+
+  test('a message that should hold several and does not is one message in quarantine', async () => {
+    await startAudit();
+    const [event] = events(1) as [AuditEvent];
+    await publishBody(Buffer.from('[{"type":"rbac.role.created.v1","size":7}]\nshort'), 1);
+    await publish(event, 2);
+    await eventually(async () => expect(await newRows()).toHaveLength(2));
+    const rows = await newRows();
+    expect((JSON.parse(rows[0]?.entry.toString() ?? '') as AuditEvent).reasonCode).toBe('not_json');
+    expect(rows[1]?.eventId).toBe(event.id);
+  });
+
+  test('messages as long as the bus takes them come like any other, and hold nobody up', async () => {
+    await startAudit();
+    const list = events(3);
+    await publishBody(Buffer.alloc(1_000_000, 0x20), 1);
+    await publishTogether(list, 2);
+    await publishBody(Buffer.alloc(1_000_000, 0x20), 5);
+    const last = makeEvent();
+    await publish(last, 6);
+    await eventually(async () => expect(await newRows()).toHaveLength(6));
+    expect((await recordedIds()).filter((id) => idsOf([...list, last]).includes(id))).toEqual(idsOf([...list, last]));
   });
 
   test('a message that is no event is kept in quarantine, has an entry of its own, and holds nobody up', async () => {

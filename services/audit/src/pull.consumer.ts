@@ -7,10 +7,10 @@ export interface PullOptions<T> {
   readonly connection: NatsConnection;
   readonly stream: string;
   readonly consumer: string;
-  /** Messages of one batch. Twice as many may wait in memory. */
+  /** What one batch holds of what was read, whole messages and at least one; twice as many messages may wait in memory. */
   readonly batchMax: number;
   /** Reads a message when it arrives: while the batch before it is being worked on. It must not throw. */
-  readonly read: (message: Taken) => T;
+  readonly read: (message: Taken) => readonly T[];
 }
 
 /** A message that has been delivered and is to be settled, one way or the other. */
@@ -28,6 +28,8 @@ export interface Taken {
   giveBack(delayMs?: number): void;
 }
 
+/** Of the messages of one request. More than the longest that the server takes: one that did not fit would never come. */
+const requestBytesMax = 1_200_000;
 const expiresMs = 5_000;
 const refusedPauseMs = 500;
 const drainMs = 1_000;
@@ -42,7 +44,7 @@ export class Pull<T> {
   readonly #subscription: Subscription;
   readonly #inbox = createInbox('_INBOX.audit');
   readonly #unwatch: () => void;
-  readonly #queue: { readonly message: Taken; readonly value: T }[] = [];
+  readonly #queue: { readonly message: Taken; readonly values: readonly T[] }[] = [];
   #wanted = 0;
   #askedAt = 0;
   #notBefore = 0;
@@ -68,9 +70,16 @@ export class Pull<T> {
   async next(waitMs: number): Promise<T[]> {
     this.#refill();
     if (this.#queue.length === 0) await this.#arrival(waitMs);
-    const batch = this.#queue.splice(0, this.#options.batchMax);
+    const batch: T[] = [];
+    let messages = 0;
+    for (const { values } of this.#queue) {
+      if (messages > 0 && batch.length + values.length > this.#options.batchMax) break;
+      batch.push(...values);
+      messages++;
+    }
+    this.#queue.splice(0, messages);
     this.#refill();
-    return batch.map(({ value }) => value);
+    return batch;
   }
 
   /**
@@ -94,15 +103,17 @@ export class Pull<T> {
       this.#wanted = Math.max(0, this.#wanted - 1);
       const message = taken(received, place);
       if (this.#isClosed) message.giveBack();
-      else this.#queue.push({ message, value: this.#options.read(message) });
+      else this.#queue.push({ message, values: this.#options.read(message) });
       return;
     }
     // A status instead of a message: 100 is a heartbeat, with anything else the request is over. 408 is its normal
-    // end; the others (no consumer, no JetStream, too much unacknowledged) would be the answer to the next one, too.
-    const code = received.headers?.code ?? 0;
+    // end, as is a next message that is too long for what is left of it; the others (no consumer, no JetStream, too much
+    // unacknowledged) would be the answer to the next one, too.
+    const { code = 0, description = '' } = received.headers ?? {};
     if (code === 100) return;
     this.#wanted = 0;
-    if (code !== 408) this.#notBefore = performance.now() + refusedPauseMs;
+    if (code === 409 && description === 'Message Size Exceeds MaxBytes') this.#refill();
+    else if (code !== 408) this.#notBefore = performance.now() + refusedPauseMs;
   }
 
   #refill(): void {
@@ -113,7 +124,7 @@ export class Pull<T> {
     if (!busHealth(connection).isConnected) return;
     this.#askedAt = now;
     this.#wanted = batchMax;
-    const request = { batch: batchMax, expires: nanos(expiresMs) };
+    const request = { batch: batchMax, max_bytes: requestBytesMax, expires: nanos(expiresMs) };
     connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(request), {
       reply: this.#inbox,
     });

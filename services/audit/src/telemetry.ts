@@ -22,12 +22,12 @@ export const recordingDelay = histogram({
 
 export const parkedEvents = gauge({
   name: 'prime_nest_audit_parked_events',
-  help: 'Messages of the last batch that wait for a predecessor which has not come',
+  help: 'Events of the last batch that wait for a predecessor which has not come',
 });
 
 export const sequencerPending = observed({
-  name: 'prime_nest_sequencer_pending_events',
-  help: 'Events in the stream that the sequencer has not settled; the same for every replica',
+  name: 'prime_nest_sequencer_pending_messages',
+  help: 'Messages in the stream, each of one event or several, that the sequencer has not settled; the same for every replica',
 });
 
 export const sequencerLeading = observed({

@@ -98,6 +98,7 @@ export function rawMessage(
     hasWaited,
     traceparent: undefined,
     correlationId: undefined,
+    publisher: undefined,
   });
 }
 

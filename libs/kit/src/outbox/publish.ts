@@ -2,13 +2,14 @@ import { jetstream } from '@nats-io/jetstream';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { headers as natsHeaders } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
+import { eventBatchSubject, eventHeaders, eventStream, eventSubject } from '@prime-nest/contracts/events';
 import { formatTraceparent, parseTraceparent } from '@prime-nest/contracts/trace';
 import type { TraceContext } from '@prime-nest/contracts/trace';
 import { attribute, messageAttributes, messageSpanName } from '../telemetry-names.js';
 import { startSpan } from '../telemetry.js';
 import type { Span } from '../telemetry.js';
 import type { Batch, Entry } from './batch.js';
+import { cutIntoMessages, encodeEventBatch } from './event-batch.js';
 
 /** What is published of an entry, wherever it was kept until now. */
 export type Publishable = Omit<Entry, 'xid' | 'id'>;
@@ -26,8 +27,9 @@ export interface PublishResult {
 }
 
 /**
- * Publishes a batch in order, all in flight at once, and waits for every acknowledgement. Each message carries the
- * event's id with its epoch for deduplication, its number, and the trace of the mutation (not the relay's own). "Duplicate" counts
+ * Publishes a batch in order, all in flight at once, and waits for every acknowledgement. Neighbours share a message; one
+ * that is alone has its own, on the subject of its type. Each message carries its first event's id with its epoch for
+ * deduplication, the first number, and of each event the trace of the mutation (not the relay's own). "Duplicate" counts
  * as stored: an earlier attempt got through and its acknowledgement did not.
  */
 export async function publishBatch(
@@ -37,46 +39,59 @@ export async function publishBatch(
 ): Promise<PublishResult> {
   const stream = jetstream(connection, { timeout: ackTimeoutMs });
   const batch = startBatchSpan(entries);
+  const messages = cutIntoMessages(entries);
   const acks = await Promise.allSettled(
-    entries.map((entry) => publish(stream, { source, epoch: cursor.epoch, entry, batch: batch?.trace })),
+    messages.map((message) => publish(stream, { source, epoch: cursor.epoch, entries: message, batch: batch?.trace })),
   );
   const failedAt = acks.findIndex((ack) => ack.status === 'rejected');
   const failed = acks[failedAt];
   const error: unknown = failed?.status === 'rejected' ? failed.reason : undefined;
   if (failedAt !== -1) batch?.fail(error);
   batch?.end();
-  return failedAt === -1 ? { stored: entries.length } : { stored: failedAt, error };
+  if (failedAt === -1) return { stored: entries.length };
+  return { stored: messages.slice(0, failedAt).flat().length, error };
 }
 
 interface Publication {
   readonly source: string;
   readonly epoch: string;
-  readonly entry: Publishable;
+  readonly entries: readonly Publishable[];
   readonly batch: TraceContext | undefined;
 }
 
-async function publish(stream: JetStreamClient, { source, epoch, entry, batch }: Publication): Promise<void> {
-  const subject = `evt.${entry.type}`;
+async function publish(stream: JetStreamClient, { source, epoch, entries, batch }: Publication): Promise<void> {
+  const [first] = entries;
+  if (first === undefined) return;
+  const spans = entries.map((entry) => startProducerSpan(entry, batch));
+  const publishers = spans.map((span) => (span?.trace.isSampled === true ? formatTraceparent(span.trace) : undefined));
   const headers = natsHeaders();
   headers.set(eventHeaders.source, source);
   headers.set(eventHeaders.epoch, epoch);
-  headers.set(eventHeaders.sequence, String(entry.seq));
-  headers.set(eventHeaders.correlationId, entry.correlationId);
-  headers.set(eventHeaders.traceparent, entry.traceparent);
-  const span = startProducerSpan(subject, entry, batch);
-  if (span?.trace.isSampled === true) headers.set(publisherHeader, formatTraceparent(span.trace));
+  headers.set(eventHeaders.sequence, String(first.seq));
+  const isAlone = entries.length === 1;
+  if (isAlone) {
+    headers.set(eventHeaders.correlationId, first.correlationId);
+    headers.set(eventHeaders.traceparent, first.traceparent);
+    if (publishers[0] !== undefined) headers.set(publisherHeader, publishers[0]);
+  }
+  const subject = isAlone ? eventSubject(first.type) : eventBatchSubject(source);
+  const body = isAlone
+    ? first.entry
+    : encodeEventBatch(entries.map((entry, i) => ({ ...entry, publisher: publishers[i] })));
+  const id = messageId(first.eventId, epoch);
   try {
-    await stream.publish(subject, entry.entry, {
-      msgID: messageId(entry.eventId, epoch),
+    await stream.publish(subject, body, {
+      // The same first event and as many: the same events.
+      msgID: isAlone ? id : `${id}.${String(entries.length)}`,
       headers,
       timeout: ackTimeoutMs,
       expect: { streamName: eventStream },
     });
   } catch (error) {
-    span?.fail(error);
+    for (const span of spans) span?.fail(error);
     throw error;
   } finally {
-    span?.end();
+    for (const span of spans) span?.end();
   }
 }
 
@@ -86,9 +101,10 @@ export function messageId(eventId: string, epoch: string): string {
 }
 
 /** Below the place where the event was written, long after that call was answered. */
-function startProducerSpan(subject: string, entry: Publishable, batch: TraceContext | undefined): Span | undefined {
+function startProducerSpan(entry: Publishable, batch: TraceContext | undefined): Span | undefined {
   const parent = parseTraceparent(entry.traceparent);
   if (parent?.isSampled !== true) return undefined;
+  const subject = eventSubject(entry.type);
   const message = {
     operation: 'publish' as const,
     subject,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { eventHeaders, eventStream } from '@prime-nest/contracts/events';
+import { eventStream } from '@prime-nest/contracts/events';
 import { provisionStreams } from '@prime-nest/devstack/provision';
 import { startNats } from '@prime-nest/devstack/provider-nats';
 import { controllable } from '@prime-nest/testkit/controllable';
@@ -13,6 +13,8 @@ import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import { runFolder } from '@prime-nest/testkit/test-run';
 import pg from 'pg';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { sightings, storedMessages } from '../../test-fixtures/stream-events.js';
+import type { Sighting } from '../../test-fixtures/stream-events.js';
 import { connectBus } from '../bus/connection.js';
 import { systemClock } from '../clock.js';
 import { serviceContext } from '../context.js';
@@ -35,15 +37,6 @@ class Outbox1700000000000 implements MigrationInterface {
   async down(): Promise<void> {}
 }
 
-interface Sighting {
-  readonly id: string;
-  readonly seq: number;
-  readonly epoch: string;
-  readonly traceparent: string;
-}
-
-/** A message's id names the event and the epoch. */
-const eventIdOf = (messageId: string) => messageId.split('.')[0] ?? '';
 const log = silentLogger();
 const outbox = createOutbox({ service: 'rbac', clock: systemClock });
 let nats: TestServer;
@@ -65,13 +58,7 @@ beforeAll(async () => {
   bus.subscribe('evt.>', {
     callback: (_error, message) => {
       const { headers } = message;
-      if (headers === undefined) return;
-      wire.push({
-        id: eventIdOf(headers.get('Nats-Msg-Id')),
-        seq: Number(headers.get(eventHeaders.sequence)),
-        epoch: headers.get(eventHeaders.epoch),
-        traceparent: headers.get(eventHeaders.traceparent),
-      });
+      if (headers !== undefined) wire.push(...sightings(headers, message.data));
     },
   });
 });
@@ -137,22 +124,13 @@ async function committed(): Promise<string[]> {
   return rows.map((row) => row.event_id);
 }
 
-/** What JetStream holds, in its order: after deduplication. */
+/**
+ * What JetStream holds, in its order, each event where it stands first. A message that was cut differently the second
+ * time is not known to JetStream; the log takes its events once.
+ */
 async function streamed(): Promise<Sighting[]> {
-  const { state } = await manager.streams.info(eventStream);
-  const found: Sighting[] = [];
-  for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
-    const message = await manager.streams.getMessage(eventStream, { seq });
-    if (message === null) continue;
-    const { header } = message;
-    found.push({
-      id: eventIdOf(header.get('Nats-Msg-Id')),
-      seq: Number(header.get(eventHeaders.sequence)),
-      epoch: header.get(eventHeaders.epoch),
-      traceparent: header.get(eventHeaders.traceparent),
-    });
-  }
-  return found;
+  const seen = new Set<string>();
+  return (await storedMessages(manager)).flat().filter(({ id }) => !seen.has(id) && seen.add(id));
 }
 
 /** Everything that was ever sent agrees: one number per event, counted 1, 2, 3 … in commit-horizon order, one epoch. */
@@ -213,13 +191,33 @@ describe('the relay', () => {
     await write(3, 4);
     const again = await readBatch(database, 'rbac', 5);
     expect(again).toEqual(first);
+    if (again === undefined) throw new Error('no state');
+    expect(await publishBatch(bus, 'rbac', again)).toEqual({ stored: 5 });
+    expect(await storedMessages(manager)).toHaveLength(1);
     const relay = startRelay(options());
     await eventually(async () => (await relay.lag()).pending === 0);
     await relay.stop();
     await bus.flush();
     const ids = await committed();
-    expect(wire.filter(({ id }) => id === first.entries[0]?.eventId)).toHaveLength(2);
+    expect(wire.filter(({ id }) => id === first.entries[0]?.eventId)).toHaveLength(3);
     expect((await streamed()).map(({ id }) => id)).toEqual(ids);
+    await expectOneNumbering();
+  });
+
+  test('puts neighbours into one message, cut at the same numbers whatever it begins with', async () => {
+    await database.transaction(async (tx) => {
+      for (let i = 0; i < 150; i++) await outbox.append(tx, { type: 'rbac.role.updated.v1' }, serviceContext('rbac'));
+    });
+    const batch = await readBatch(database, 'rbac', 150);
+    if (batch === undefined) throw new Error('no state');
+    expect(await publishBatch(bus, 'rbac', { ...batch, entries: batch.entries.slice(0, 100) })).toEqual({
+      stored: 100,
+    });
+    expect((await storedMessages(manager)).map((message) => message.map(({ seq }) => seq).at(-1))).toEqual([64, 100]);
+    expect(await publishBatch(bus, 'rbac', batch)).toEqual({ stored: 150 });
+    // The full message is known by its id; those that were not full are there in both cuts.
+    expect((await storedMessages(manager)).map((message) => message.length)).toEqual([64, 36, 64, 22]);
+    expect((await streamed()).map(({ id }) => id)).toEqual(await committed());
     await expectOneNumbering();
   });
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { encodeEventBatch } from '@prime-nest/kit/outbox/event-batch';
 import { filterCondition, parseCursor } from '../search/filter.js';
 import { fittingEntries } from '../search/page.js';
 import { fingerprint } from './entry.js';
-import { readMessage } from './message.js';
+import { eventsOf, readMessage } from './message.js';
 import { accountSources } from './source-record.js';
 import type { PlacedEntry } from './source-record.js';
 
@@ -23,6 +24,7 @@ const arrival = fc.record({
   hasWaited: fc.boolean(),
   traceparent: fc.option(noise, { nil: undefined }),
   correlationId: fc.option(noise, { nil: undefined }),
+  publisher: fc.option(noise, { nil: undefined }),
 });
 
 describe('a message of the stream', () => {
@@ -51,6 +53,40 @@ describe('a message of the stream', () => {
         if ([a, b].some((one) => /\\ud[89a-f]/.test(claims(one)))) return;
         expect(fingerprint(a).equals(fingerprint(b))).toBe(claims(a) === claims(b));
         expect(fingerprint(a)).toEqual(fingerprint({ ...a }));
+      }),
+    );
+  });
+});
+
+describe('a message with several events', () => {
+  const head = fc.record({ type: noise, correlationId: noise, traceparent: noise, entry: bytes });
+  const type = fc.oneof(noise, fc.constantFrom('rbac.role.created.v1', 'identity.login.failed.v1', 'rbac', ''));
+  const batch = fc.array(fc.tuple(head, type), { minLength: 1, maxLength: 5 });
+  const wellFormed = (text: string) => text.toWellFormed();
+
+  test('is read as so many messages with the numbers in a row, none of them of a source that the bus did not vouch for', () => {
+    fc.assert(
+      fc.property(arrival, batch, (given, list) => {
+        const sent = list.map(([one, of]) => ({ ...one, type: wellFormed(of), entry: Buffer.from(one.entry) }));
+        const events = eventsOf({ ...given, subject: 'evt.rbac.batch.v1', data: encodeEventBatch(sent) });
+        expect(events).toHaveLength(sent.length);
+        const alone = readMessage({ ...given, subject: 'evt.rbac.role.created.v1', data: Buffer.alloc(0) });
+        events.map(readMessage).forEach((message, i) => {
+          expect(message.source).toBe('rbac');
+          expect(message.bytes.equals(Buffer.from(sent[i]?.entry ?? ''))).toBe(true);
+          const sequence = (alone.place?.sequence ?? 0) + i;
+          const expected = Number.isSafeInteger(sequence) ? alone.place && { ...alone.place, sequence } : undefined;
+          expect(message.place).toEqual(expected);
+        });
+      }),
+    );
+  });
+
+  test('is one message on any other subject, and when it is not made that way', () => {
+    fc.assert(
+      fc.property(arrival, (given) => {
+        expect(eventsOf(given)).toEqual([given]);
+        expect(eventsOf({ ...given, subject: 'evt.rbac.batch.v1' })).toHaveLength(1);
       }),
     );
   });
