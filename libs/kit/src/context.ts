@@ -12,9 +12,32 @@ interface Store {
 
 const storage = new AsyncLocalStorage<Store>();
 
-/** Runs `fn`, and everything it awaits, with `context` as the current one; the deadline is the outer one's unless given. */
-export function runInContext<T>(context: CallContext, fn: () => T, deadline = storage.getStore()?.deadline): T {
-  return storage.run({ context, deadline }, fn);
+/**
+ * Runs `fn`, and everything it awaits, with `context` as the current one; the deadline is the outer one's unless given.
+ * A context given as a function is made when somebody asks for it, once.
+ */
+export function runInContext<T>(
+  context: CallContext | (() => CallContext),
+  fn: () => T,
+  deadline = storage.getStore()?.deadline,
+): T {
+  const store = typeof context === 'function' ? new LaterStore(context, deadline) : { context, deadline };
+  return storage.run(store, fn);
+}
+
+class LaterStore implements Store {
+  readonly deadline: number | undefined;
+  readonly #make: () => CallContext;
+  #made: CallContext | undefined;
+
+  constructor(make: () => CallContext, deadline: number | undefined) {
+    this.#make = make;
+    this.deadline = deadline;
+  }
+
+  get context(): CallContext {
+    return (this.#made ??= this.#make());
+  }
 }
 
 /** The context of the call being served, if any. For logs and spans; commands get theirs as a parameter. */

@@ -39,6 +39,7 @@ export interface SpanOptions {
 export interface Span {
   /** Position of this span: give it to whatever happens below it. Valid with and without an SDK. */
   readonly trace: TraceContext;
+  readonly isSampled: boolean;
   setAttribute(key: string, value: string | number | boolean): void;
   /** Points to another position, unless nobody records that trace. */
   link(trace: TraceContext): void;
@@ -56,7 +57,7 @@ export interface Span {
 export function startSpan(name: string, options: SpanOptions = {}): Span {
   const { kind = 'internal', attributes, parent, startedAt, links = [] } = options;
   const above = parent === 'none' ? undefined : (parent ?? currentContext()?.trace);
-  if (isUnrecorded()) return new PlainSpan(above === undefined ? newTrace() : childTrace(above));
+  if (isUnrecorded()) return new PlainSpan(above);
   const base = parent === 'none' ? ROOT_CONTEXT : above === undefined ? active.active() : remote(above);
   const span = tracer.startSpan(
     name,
@@ -72,6 +73,7 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   const scope = otel.setSpan(base, span);
   return {
     trace,
+    isSampled: trace.isSampled,
     setAttribute: (key, value) => {
       span.setAttribute(key, value);
     },
@@ -92,9 +94,20 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   };
 }
 
-/** Without an SDK a span is a position in a trace and nothing else. */
+/** Without an SDK a span is a position in a trace and nothing else, and that only for those who ask. */
 class PlainSpan implements Span {
-  constructor(readonly trace: TraceContext) {}
+  readonly #above: TraceContext | undefined;
+  #trace: TraceContext | undefined;
+
+  constructor(above: TraceContext | undefined) {
+    this.#above = above;
+  }
+  get trace(): TraceContext {
+    return (this.#trace ??= this.#above === undefined ? newTrace() : childTrace(this.#above));
+  }
+  get isSampled(): boolean {
+    return this.#above?.isSampled ?? false;
+  }
   setAttribute(): void {}
   link(): void {}
   fail(): void {}

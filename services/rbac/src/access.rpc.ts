@@ -1,5 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { rbacRpc } from '@prime-nest/contracts/rbac';
+import type { Decision } from '@prime-nest/contracts/rbac';
 import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/server';
 import { annotate, isRecorded } from '@prime-nest/kit/telemetry';
@@ -13,6 +14,7 @@ import { HISTORY, REPLICA } from './tokens.js';
 const Rpc = createRpc(rbacRpc);
 type Request<S extends keyof typeof rbacRpc> = RpcParsed<typeof rbacRpc, S>;
 type Response<S extends keyof typeof rbacRpc> = RpcResponse<typeof rbacRpc, S>;
+type DecideResponse = Response<'rbac.access.decide.v1'>;
 
 @Controller()
 export class AccessRpc {
@@ -53,6 +55,26 @@ function answer(
   { checks }: Request<'rbac.access.decide.v1'>,
 ): Response<'rbac.access.decide.v1'> {
   const decisions = checks.map((check) => decide(snapshot, check, nowMs));
+  count(decisions, snapshot.revision);
+  const [only] = decisions;
+  return only !== undefined && decisions.length === 1
+    ? answerToOne(only, snapshot.revision)
+    : { revision: snapshot.revision, decisions };
+}
+
+/** There are six decisions, each of them one object, so a revision has six answers to a single check. */
+const answersToOne = new Map<Decision, DecideResponse>();
+
+/** Frozen, so that the server encodes it once. */
+function answerToOne(decision: Decision, revision: number): DecideResponse {
+  const known = answersToOne.get(decision);
+  if (known?.revision === revision) return known;
+  const made = Object.freeze({ revision, decisions: Object.freeze([decision]) as Decision[] });
+  answersToOne.set(decision, made);
+  return made;
+}
+
+function count(decisions: readonly Decision[], revision: number): void {
   let allowed = 0;
   for (const { effect } of decisions) if (effect === 'allow') allowed++;
   const denied = decisions.length - allowed;
@@ -63,8 +85,7 @@ function answer(
       [mark.checks]: decisions.length,
       [mark.allowed]: allowed,
       [mark.denied]: denied,
-      [mark.revision]: snapshot.revision,
+      [mark.revision]: revision,
     });
   }
-  return { revision: snapshot.revision, decisions };
 }

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { createConnection } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { AppError } from '@prime-nest/contracts/errors';
@@ -15,9 +16,10 @@ import type { BusClient } from './client.js';
 import { connectBus } from './connection.js';
 import { BusServer } from './server.js';
 
+const hows = ['at hand', 'frozen', 'not at hand', 'refused', 'broken', 'bad', 'frozen and bad'] as const;
 const contracts = {
   'demo.thing.get.v1': {
-    request: z.strictObject({ how: z.enum(['at hand', 'not at hand', 'refused', 'broken', 'bad']) }),
+    request: z.strictObject({ how: z.enum(hows) }),
     response: z.object({ by: z.string(), correlationId: z.string() }),
     errors: ['not_found'],
     timeoutMs: 5_000,
@@ -34,11 +36,16 @@ function answer(by: string): object {
   return { by, correlationId: currentContext()?.correlationId, passwordHash: 'must not leave' };
 }
 
+const frozen = Object.freeze({ by: 'frozen', correlationId: 'c', passwordHash: 'must not leave' });
+const frozenAndBad = Object.freeze({ by: 'canary' });
+
 function atHand(request: unknown): object | undefined {
   const { how } = request as { how: string };
   if (how === 'not at hand') return undefined;
   if (how === 'refused') throw new AppError('not_found');
   if (how === 'broken') throw new TypeError('canary');
+  if (how === 'frozen') return frozen;
+  if (how === 'frozen and bad') return frozenAndBad;
   return how === 'bad' ? { by: 'canary' } : answer('at once');
 }
 
@@ -74,13 +81,27 @@ afterAll(async () => {
 
 describe('an answer that is at hand', () => {
   const context = serviceContext('caller');
-  const ask = (how: 'at hand' | 'not at hand' | 'refused' | 'broken' | 'bad') =>
-    client.call('demo.thing.get.v1', { how }, context);
+  const ask = (how: (typeof hows)[number]) => client.call('demo.thing.get.v1', { how }, context);
 
   test('is given without the handler, in the context of the call, with what the contract declares and no more', async () => {
     await expect(ask('at hand')).resolves.toEqual({ by: 'at once', correlationId: context.correlationId });
     expect(handled).toBe(0);
   });
+
+  test('is checked and encoded once when it is frozen, and refused every time when it is bad', async () => {
+    for (let i = 0; i < 3; i++) {
+      await expect(ask('frozen')).resolves.toEqual({ by: 'frozen', correlationId: 'c' });
+      await expect(ask('frozen and bad')).rejects.toMatchObject({ code: 'internal' });
+    }
+  });
+
+  test.each(['a b: x', 'Pn-Actor: a\rb', 'é: x', 'é y: \n', ': x', '\0'])(
+    'is given to headers that nobody may send (%j), on a connection that still stands',
+    async (line) => {
+      expect(await answerToRaw(`NATS/1.0\r\n${line}\r\n\r\n`)).toContain('"by":"at once"');
+      expect(server.isServing()).toBe(true);
+    },
+  );
 
   test('is the handler’s when there is none', async () => {
     await expect(ask('not at hand')).resolves.toEqual({ by: 'handler', correlationId: context.correlationId });
@@ -96,3 +117,19 @@ describe('an answer that is at hand', () => {
     expect(server.stats()).toEqual({ inFlight: 0, expired: 0 });
   });
 });
+
+/** Speaks the protocol by hand: no client would send such headers. */
+async function answerToRaw(block: string): Promise<string> {
+  const socket = createConnection({ host: '127.0.0.1', port: nats.port }).setEncoding('utf8');
+  const [body, length] = ['{"how":"at hand"}', Buffer.byteLength(block)];
+  socket.write('CONNECT {"verbose":false,"headers":true}\r\nSUB raw.inbox 1\r\n');
+  socket.write(
+    `HPUB demo.thing.get.v1 raw.inbox ${String(length)} ${String(length + body.length)}\r\n${block}${body}\r\n`,
+  );
+  let received = '';
+  for await (const part of socket) {
+    received += String(part);
+    if (/MSG raw\.inbox [^]*\}/.test(received)) break;
+  }
+  return received;
+}

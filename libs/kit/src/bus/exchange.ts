@@ -27,8 +27,23 @@ export function parsedRequest(contract: RpcContract, body: Uint8Array): unknown 
   throw new AppError('validation_failed', { details: { violations: violationsOf(request.error.issues) } });
 }
 
-/** The answer with what its schema declares and no more. Throws `internal` when it breaks the schema or is too large. */
+/** By answer, and by the contract that it was checked against. */
+const encoded = new WeakMap<object, { readonly contract: RpcContract; readonly body: Uint8Array }>();
+
+/**
+ * The answer with what its schema declares and no more. Throws `internal` when it breaks the schema or is too large.
+ * One that is frozen (with all that it holds: who freezes it answers for that) is checked and encoded only once.
+ */
 export function encodedAnswer(contract: RpcContract, answer: unknown): Uint8Array {
+  if (typeof answer !== 'object' || answer === null || !Object.isFrozen(answer)) return encode(contract, answer);
+  const known = encoded.get(answer);
+  if (known?.contract === contract) return known.body;
+  const body = encode(contract, answer);
+  encoded.set(answer, { contract, body });
+  return body;
+}
+
+function encode(contract: RpcContract, answer: unknown): Uint8Array {
   const body = Buffer.from(encodeBody(checkedAnswer(contract, answer)));
   if (body.length > replyBytesMax) {
     throw new AppError('internal', { internal: { reason: 'the answer is too large', bytes: body.length } });

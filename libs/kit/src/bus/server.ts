@@ -13,9 +13,10 @@ import { busHealth } from './connection.js';
 import { encodedAnswer, parsedRequest, refusalByDeadline } from './exchange.js';
 import { Listener } from './listener.js';
 import { callsExpired, callsInFlight, serverCalls } from './metrics.js';
-import { decodeContext, decodeDeadline, decodeTrace, encodeError, readHeaders } from './wire.js';
+import { receivedHeaders } from './received.js';
+import { decodeContext, decodeDeadline, decodeTrace, encodeError } from './wire.js';
+import type { ReceivedHeaders } from './received.js';
 import type { AnswerAtOnce, Route } from './rpc.js';
-import type { ReceivedHeaders } from './wire.js';
 
 export { createRpc } from './rpc.js';
 
@@ -158,8 +159,9 @@ export class BusServer extends Server implements CustomTransportStrategy {
       log.warn({ subject }, 'rpc.no_reply_subject');
       return;
     }
-    const headers = readHeaders(message.headers);
-    const refusal = this.#stale(route, headers);
+    const headers = receivedHeaders(message);
+    const deadline = decodeDeadline(headers);
+    const refusal = deadline === undefined ? undefined : this.#stale(route, headers, deadline);
     if (refusal !== undefined) {
       this.#respondError(subject, message, refusal);
       return;
@@ -173,7 +175,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
       return;
     }
     try {
-      const serving = this.#serve(route, message, headers);
+      const serving = this.#serve(route, message, { headers, deadline });
       if (serving !== undefined) void this.#watch(subject, serving);
     } catch (error) {
       this.#broken(subject, error);
@@ -200,11 +202,10 @@ export class BusServer extends Server implements CustomTransportStrategy {
     this.#options.log.error({ subject, err: error }, 'rpc.broken');
   }
 
-  #stale({ subject, contract }: Route, headers: ReceivedHeaders): AppError | undefined {
+  #stale({ subject, contract }: Route, headers: ReceivedHeaders, deadline: number): AppError | undefined {
     const now = Date.now();
-    const deadline = decodeDeadline(headers);
-    const refusal = deadline === undefined ? undefined : refusalByDeadline(contract, deadline, now);
-    if (deadline === undefined || refusal === undefined) return undefined;
+    const refusal = refusalByDeadline(contract, deadline, now);
+    if (refusal === undefined) return undefined;
     this.#expired++;
     callsExpired.inc({ rpc_method: subject });
     runInContext(decodeContext(headers), () => {
@@ -217,22 +218,23 @@ export class BusServer extends Server implements CustomTransportStrategy {
   #serve(
     { subject, contract, handler, atOnce }: Route,
     message: Msg,
-    headers: ReceivedHeaders,
+    { headers, deadline }: { readonly headers: ReceivedHeaders; readonly deadline: number | undefined },
   ): Promise<void> | undefined {
     const startedAt = performance.now();
     const above = decodeTrace(headers);
-    const received = decodeContext(headers, above);
     const span = startSpan(subject, {
       kind: 'server',
       // A caller without a trace begins one here, and then it is ours to decide whether it is recorded.
       parent: above ?? 'none',
       attributes: rpcAttributes(subject),
     });
-    const context: CallContext = { ...received, trace: span.trace };
+    let made: CallContext | undefined;
+    // Of most requests nobody asks for it.
+    const context = () => (made ??= { ...decodeContext(headers, above), trace: span.trace });
     const finish = (failure: AppError | undefined) => {
       span.setAttribute(attribute.rpcStatusCode, failure?.code ?? 'ok');
       span.end();
-      const level = span.trace.isSampled ? 'info' : (contract.hot?.servedLevel ?? 'info');
+      const level = span.isSampled ? 'info' : (contract.hot?.servedLevel ?? 'info');
       this.#report(subject, failure, performance.now() - startedAt, level);
     };
     const fail = (error: unknown) => {
@@ -243,7 +245,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
     };
     const wait = async (request: unknown) => {
       try {
-        const returned: unknown = await handler(request, context);
+        const returned: unknown = await handler(request, context());
         const answer: unknown = isObservable(returned) ? await lastValueFrom(returned) : returned;
         message.respond(encodedAnswer(contract, answer));
       } catch (error) {
@@ -265,7 +267,7 @@ export class BusServer extends Server implements CustomTransportStrategy {
       finish(undefined);
       return undefined;
     };
-    return runInContext(context, () => span.run(serve), decodeDeadline(headers));
+    return runInContext(context, () => span.run(serve), deadline);
   }
 
   #respondError(subject: string, message: Msg, failure: AppError): void {

@@ -12,10 +12,10 @@ import {
   depthMax,
   encodeBody,
   encodeContext,
-  readHeaders,
   header,
   requestBytesMax,
 } from './wire.js';
+import { readHeaders } from './received.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const refusal = (body: Uint8Array) => {

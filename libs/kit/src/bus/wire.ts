@@ -10,6 +10,7 @@ import type { TraceContext } from '@prime-nest/contracts/trace';
 import { newTrace } from '../context.js';
 import { newId } from '../ids.js';
 import { wellFormed } from '../redact.js';
+import type { ReceivedHeaders } from './received.js';
 
 /**
  * The only file that knows the bytes. A body is plain JSON, so any NATS client can call a service:
@@ -95,16 +96,6 @@ export function encodeContext(context: CallContext, deadline: number): MsgHdrs {
   if (context.ip !== undefined) result.set(header.ip, context.ip);
   if (context.userAgent !== undefined) result.set(header.userAgent, encodeText(context.userAgent));
   result.set(header.deadline, String(deadline));
-  return result;
-}
-
-/** Of a header that was sent twice the first value counts. */
-export type ReceivedHeaders = ReadonlyMap<string, string>;
-
-/** Read once for all: each lookup in the client's own headers goes through all of them. */
-export function readHeaders(received: MsgHdrs | undefined): ReceivedHeaders {
-  const result = new Map<string, string>();
-  if (received !== undefined) for (const [name, [value = '']] of received) result.set(name, value);
   return result;
 }
 
