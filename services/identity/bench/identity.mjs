@@ -115,6 +115,11 @@ const sides = {
   'sign-in': signIn(worlds[3072]),
   'sign-in, RSA 2048': signIn(worlds[2048]),
   hash: (i) => identity.hasher.verify(password, accounts[i].passwordHash),
+  'hash, update, then sign': async (i) => {
+    await sides.hash(i);
+    await update(i);
+    await sign(i);
+  },
   refresh: refresh(worlds[3072]),
   'refresh, RSA 2048': refresh(worlds[2048]),
   update,
@@ -203,6 +208,7 @@ RSA 3072 unless a side says otherwise; strict rotation; every sign-in and refres
 ${names.map(row).join('\n')}
 
 - sign-in / hash alone: **${ratio('sign-in', 'hash')}**; with RSA 2048 ${ratio('sign-in, RSA 2048', 'hash')}
+- hash, one-row UPDATE in a transaction of its own and the signature of one access token, nothing else / hash alone: ${ratio('hash, update, then sign', 'hash')}; sign-in / these three: **${ratio('sign-in', 'hash, update, then sign')}**
 - refresh / one-row UPDATE in a transaction of its own: **${ratio('refresh', 'update')}**; with RSA 2048 ${ratio('refresh, RSA 2048', 'update')}
 - that UPDATE and then nothing but the signature of one access token / the UPDATE: ${ratio('update, then sign', 'update')}; with RSA 2048 ${ratio('update, then sign, RSA 2048', 'update')}
 - refresh / UPDATE and signature: **${ratio('refresh', 'update, then sign')}**; with RSA 2048 ${ratio('refresh, RSA 2048', 'update, then sign, RSA 2048')}
