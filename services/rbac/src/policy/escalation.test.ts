@@ -53,6 +53,7 @@ describe('of a change, only what it gives counts', () => {
     ['a role taken away', [holding('somebody', [])], []],
     ['a role that wakes up', [role('asleep')], ['f:b']],
     ['a principal that wakes up', [holding('retired', ['big'])], ['f:b', 'off:x']],
+    ['another role, to a principal that stays asleep', [holding('retired', ['big', 'small'], false)], ['f:a']],
     ['a principal without an account before', [holding('new', ['small'])], ['f:a']],
     ['a feature that wakes up', [{ op: 'feature.put', id: 'off', name: 'off', isActive: true }], ['off:x']],
     ['a feature that goes to sleep', [{ op: 'feature.put', id: 'f', name: 'f', isActive: false }], []],
