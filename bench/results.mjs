@@ -14,8 +14,9 @@ const charts = path.join(import.meta.dirname, 'charts');
 
 const introduction = `# Measurements
 
-Written by the commands named in each section and by nothing else. Ratios travel between machines, absolute figures
-belong to the machine of their line. A figure that is not here has not been measured.
+Written by the commands named in each section and by nothing else, but for what is headed “before and after”. Ratios
+travel between machines, absolute figures belong to the machine of their line. A figure that is not here has not been
+measured.
 `;
 
 /**
