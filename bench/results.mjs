@@ -1,6 +1,6 @@
 /**
- * The only writer of RESULTS.md. Each bench replaces its own section, so no figure stands there that its command did
- * not write:
+ * Writes RESULTS.md. Each bench replaces its own section and leaves what stands between the sections alone, so no
+ * figure stands in a section that its command did not write:
  *
  *     writeSection('identity', [`${conditions('npm run bench:identity')}`, '', table].join('\n'));
  */

@@ -1,6 +1,8 @@
 /**
  * The least that answering over NATS can cost: subscribed like the service, it answers every request with a text that
- * is exactly as long as the service's answer, and looks at nothing. Started by the bench.
+ * is exactly as long as the service's answer, and looks at nothing. On a second subject it reads headers and JSON with
+ * the client and answers JSON, as anything must that understands the question; it checks and decides nothing. Started
+ * by the bench.
  */
 import process from 'node:process';
 import { TextEncoder } from 'node:util';
@@ -14,6 +16,15 @@ const replies = new Map(JSON.parse(REPLIES));
 connection.subscribe('audit.event.get.v1', {
   queue: 'audit',
   callback: (_error, message) => message.respond(replies.get(message.data.length)),
+});
+const decision = { revision: 1, decisions: [{ effect: 'allow' }] };
+connection.subscribe('audit.event.search.v1', {
+  queue: 'audit',
+  callback: (_error, message) => {
+    const isLate = Number(message.headers?.get('Pn-Deadline')) < Date.now();
+    const { checks } = message.json();
+    message.respond(JSON.stringify(isLate || checks.length === 0 ? {} : decision));
+  },
 });
 await connection.flush();
 process.send('ready');
