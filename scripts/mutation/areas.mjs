@@ -27,13 +27,6 @@ export const areas = {
     mutate: ['src/policy/{judge,decide,compile,bitset,escalation,administrators}.ts'],
     tests: ['src/policy/*.test.ts'],
   },
-  // What the decision looks into: a row of somebody else would be somebody else's permissions.
-  'decision-tables': {
-    project: 'rbac',
-    folder: 'services/rbac',
-    mutate: ['src/policy/{uuid-table,bit-rows,principal-table}.ts'],
-    tests: ['src/policy/*.test.ts'],
-  },
   'audit-proofs': {
     project: 'kit',
     folder: 'libs/kit',
