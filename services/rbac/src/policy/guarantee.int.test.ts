@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type { AppError } from '@prime-nest/contracts/errors';
 import { systemClock } from '@prime-nest/kit/clock';
 import { newId } from '@prime-nest/kit/ids';
+import { systemClocks } from '@prime-nest/kit/lease';
 import { silentLogger } from '@prime-nest/kit/log';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
 import { eventually } from '@prime-nest/testkit/eventually';
@@ -23,6 +24,7 @@ import { proxyOf } from '../../test/proxy.js';
 import { decide } from './decide.js';
 import { HistoryStore } from './history.store.js';
 import { createSeedMutator } from './policy.module.js';
+import { Replica } from './replica.store.js';
 
 let server: TestDatabase;
 const replicas: TestReplica[] = [];
@@ -164,6 +166,25 @@ describe('a replica that does not answer', () => {
     const { effect } = await setRoles(writer, newId(), true);
     expect(effect.acked).toEqual([writer.memberId]);
     expect(effect.fenced).toEqual([]);
+  });
+});
+
+describe('a replica that has not read the policy yet', () => {
+  test('builds nothing on the history alone, which would be newer than what it is reading and stand in its way', async () => {
+    const [writer] = await start(1);
+    const database = await openRbacDatabase(server);
+    try {
+      const replica = new Replica({ database, clocks: systemClocks, log: silentLogger() });
+      await setRoles(writer, newId(), true);
+      const { revision } = writer.replica.snapshot;
+      expect(await codeOf(replica.advanceTo(revision))).toBe('unavailable');
+      expect(replica.snapshot.revision).toBe(0);
+      await replica.load();
+      await replica.check();
+      expect(replica.snapshot.revision).toBeGreaterThanOrEqual(revision);
+    } finally {
+      await database.close();
+    }
   });
 });
 

@@ -121,6 +121,9 @@ export class Replica {
   /** Applies everything up to `revision` and possibly more. Throws `unavailable` when that cannot be done now. */
   async advanceTo(revision: number): Promise<void> {
     for (let attempt = 0; this.#snapshot.revision < revision; attempt++) {
+      // From nothing only {@link load} begins: what the history alone makes would be newer than what it reads, and stand
+      // in its way.
+      if (!this.#isLoaded) throw new AppError('unavailable', { internal: { reason: 'not compiled' } });
       if (attempt >= advanceAttemptsMax) {
         throw new AppError('unavailable', { internal: { revision, reached: this.#snapshot.revision } });
       }
