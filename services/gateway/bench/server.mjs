@@ -42,9 +42,9 @@ async function asking(bus, redisUrl) {
   const keys = (waiting) => waiting.map((_, i) => `asking:${i}`);
   const count = 'for i = 1, #KEYS do redis.call("INCR", KEYS[i]) end return #KEYS';
   redis.defineCommand('countAll', { lua: count });
-  const counted = oncePerTurn((waiting) => redis.countAll(waiting.length, ...keys(waiting)));
+  const counted = askOncePerTurn((waiting) => redis.countAll(waiting.length, ...keys(waiting)));
   const check = { principalId: '01890000-0000-7000-8000-000000000001', permission: 'bench:hello' };
-  const allowed = oncePerTurn(async (waiting) => {
+  const allowed = askOncePerTurn(async (waiting) => {
     const question = JSON.stringify({ checks: waiting.map(() => check) });
     const answer = await nats.request('rbac.access.decide.v1', question, { timeout: 5_000 });
     return answer.json().decisions;
@@ -60,7 +60,7 @@ async function asking(bus, redisUrl) {
 }
 
 /** One `ask` for all who come during one turn of the event loop. */
-function oncePerTurn(ask) {
+function askOncePerTurn(ask) {
   let waiting = [];
   return () =>
     new Promise((resolve, reject) => {

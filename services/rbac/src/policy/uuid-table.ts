@@ -40,10 +40,7 @@ export class UuidTable {
 
   /** The number of `id`, or 0. */
   get(id: string): number {
-    if (!readWords(id)) return this.#others.get(id) ?? 0;
-    const hash = hashOfWords();
-    const { rows } = this.#shards[hash & (shardCount - 1)] ?? emptyShard;
-    return rows[rowOf(rows, hash) + valueAt] ?? 0;
+    return readWords(id) ? numberIn(this.#shards) : (this.#others.get(id) ?? 0);
   }
 
   *entries(): IterableIterator<[string, number]> {
@@ -95,10 +92,7 @@ export class UuidTableDraft {
   }
 
   get(id: string): number {
-    if (!readWords(id)) return this.#others.get(id) ?? 0;
-    const hash = hashOfWords();
-    const { rows } = this.#shards[hash & (shardCount - 1)] ?? emptyShard;
-    return rows[rowOf(rows, hash) + valueAt] ?? 0;
+    return readWords(id) ? numberIn(this.#shards) : (this.#others.get(id) ?? 0);
   }
 
   set(id: string, value: number): void {
@@ -164,6 +158,13 @@ function rowOf(rows: Int32Array, hash: number): number {
       return at;
     }
   }
+}
+
+/** The number of the id in `words`, or 0. */
+function numberIn(shards: readonly Shard[]): number {
+  const hash = hashOfWords();
+  const { rows } = shards[hash & (shardCount - 1)] ?? emptyShard;
+  return rows[rowOf(rows, hash) + valueAt] ?? 0;
 }
 
 function hashOfWords(): number {
