@@ -1,3 +1,4 @@
+import type { CallContext } from '@prime-nest/contracts/context';
 import { AppError, errorDefinition } from '@prime-nest/contracts/errors';
 import type { ErrorCode } from '@prime-nest/contracts/errors';
 import { CorrelationId } from '@prime-nest/contracts/ids';
@@ -9,9 +10,9 @@ import type { Logger } from '@prime-nest/kit/log';
 import { attribute, httpSpanName } from '@prime-nest/kit/telemetry-names';
 import { startSpan } from '@prime-nest/kit/telemetry';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { admit } from './access/access.guard.js';
+import { admit, checkOf } from './access/access.guard.js';
 import type { Authentication, Authenticator } from './access/authenticator.js';
-import type { DecideCommand } from './access/decide.command.js';
+import type { Decided, DecideCommand } from './access/decide.command.js';
 import { actorOf } from './access/principal.js';
 import type { RouteSettings } from './access/route-access.decorator.js';
 import { isUnknown, isUpstreamRoute, routeSettings, routeUrl } from './http/matched-route.js';
@@ -23,6 +24,7 @@ import { judgeOrigin, originHeaders, preflightHeaders } from './http/origins.js'
 import { apiHeaders, documentationHeaders } from './http/security-headers.js';
 import type { RateLimit } from './limits/rate-limit.guard.js';
 import { rateHeaders, refusing } from './limits/verdict.js';
+import type { RateVerdict } from './limits/verdict.js';
 import { activeRequests, countRequest, describeRequest, mark, rateLimited, verifications } from './telemetry.js';
 
 export interface RequestHooksOptions {
@@ -54,7 +56,8 @@ const jsonBody = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
 
 /**
  * Everything that happens to a request before its handler, in this order: ids and headers, origin, authentication,
- * rate limit, access, shape of the body's envelope. Each step refuses by throwing; nothing later runs then.
+ * rate limit, access, shape of the body's envelope. Each step refuses by throwing; nothing later runs then. Only the
+ * question to rbac is sent while the rate limit is asked, and its answer is not looked at before.
  */
 export class RequestHooks {
   readonly #options: RequestHooksOptions;
@@ -144,21 +147,21 @@ export class RequestHooks {
     const settings = routeSettings(request);
     if (this.#checkOrigin(request, reply, settings)) return reply;
     if (this.#isDocumentation(request) && !request.is404) {
-      await this.#consume(request, reply, { settings, authentication: undefined });
+      obey(await this.#count(request, { settings, authentication: undefined }), reply);
       if (!this.#isPublished(request.url)) throw new AppError('route_not_found');
       return undefined;
     }
     const isPublic = settings.access?.kind === 'public';
     const authentication = isPublic ? undefined : await this.#authenticate(request);
-    if (settings.isLimited !== false) await this.#consume(request, reply, { settings, authentication });
-    if (isUnknown(request)) return undefined;
     const { state } = request;
-    const principal = await admit({
-      access: settings.access,
-      authentication,
-      context: state.context,
-      decide: this.#options.decide,
-    });
+    const counted = settings.isLimited === false ? undefined : this.#count(request, { settings, authentication });
+    const ask = () => this.#ask(settings, authentication, state.context);
+    // Redis and rbac are asked at the same time. A client that is known to be over its limit costs neither a question,
+    // and without Redis, where only the count in this process tells who that is, rbac is asked after it.
+    const early = counted instanceof Promise && !this.#options.limit.isDegraded ? ask() : undefined;
+    if (counted !== undefined) obey(await counted, reply);
+    if (isUnknown(request)) return undefined;
+    const principal = await admit({ access: settings.access, authentication, decided: early ?? ask() });
     if (principal !== undefined) state.principal = principal;
     if (settings.access !== undefined) state.admittedFor = settings.access;
     return undefined;
@@ -180,25 +183,31 @@ export class RequestHooks {
     return authentication;
   }
 
-  async #consume(
+  #count(
     request: FastifyRequest,
-    reply: FastifyReply,
     { settings, authentication }: { settings: RouteSettings; authentication: Authentication | undefined },
-  ): Promise<void> {
+  ): RateVerdict | Promise<RateVerdict> {
     const { limit } = this.#options;
     const principal = authentication?.principal;
     // A stranger at a route that needs a token is refused there anyway, and must not use up what it allows.
     const isMeant = principal !== undefined || settings.access?.kind === 'public';
     const route = isMeant ? settings.limit : undefined;
-    const verdict =
-      principal === undefined
-        ? await limit.consume('address', this.#address(request).key, route)
-        : await limit.consume('principal', principal.id, route);
-    reply.headers(rateHeaders(verdict));
-    if (verdict.isAllowed) return;
-    const refused = refusing(verdict);
-    rateLimited.inc({ lane: refused?.quota.name ?? 'address' });
-    throw new AppError('rate_limited', { details: { retryAfterSeconds: refused?.resetSeconds ?? 1 } });
+    return principal === undefined
+      ? limit.consume('address', this.#address(request).key, route)
+      : limit.consume('principal', principal.id, route);
+  }
+
+  #ask(
+    { access }: RouteSettings,
+    authentication: Authentication | undefined,
+    context: CallContext,
+  ): Promise<Decided> | undefined {
+    const check = checkOf(access, authentication);
+    if (check === undefined) return undefined;
+    const decided = this.#options.decide.run(check, context);
+    // The rate limit may refuse first, and then nobody waits for this answer.
+    decided.catch(() => undefined);
+    return decided;
   }
 
   /** Answers true when the request was a preflight and has been answered. */
@@ -281,6 +290,14 @@ export class RequestHooks {
       'http.served',
     );
   }
+}
+
+function obey(verdict: RateVerdict, reply: FastifyReply): void {
+  reply.headers(rateHeaders(verdict));
+  if (verdict.isAllowed) return;
+  const refused = refusing(verdict);
+  rateLimited.inc({ lane: refused?.quota.name ?? 'address' });
+  throw new AppError('rate_limited', { details: { retryAfterSeconds: refused?.resetSeconds ?? 1 } });
 }
 
 /** A caller's mistake is information, a dependency that is away a warning, a mistake of ours an error. */

@@ -97,11 +97,14 @@ export class RateLimit {
     throw new ConfigError('gateway', [`RATE_LIMIT_ROUTES names ${unknown.join(', ')}; there is ${known}`]);
   }
 
-  /** Counts a request of `client` in its lane and, if it goes to a route with a limit of its own, there as well. */
-  consume(lane: Lane, client: string, route?: RouteLimit): Promise<RateVerdict> {
+  /**
+   * Counts a request of `client` in its lane and, if it goes to a route with a limit of its own, there as well. The
+   * refusal of a client that is known to have no room comes at once and asks nobody.
+   */
+  consume(lane: Lane, client: string, route?: RouteLimit): RateVerdict | Promise<RateVerdict> {
     const quotas = this.#quotasOf(lane, route);
     const refused = this.#refuse(quotas, client);
-    if (refused !== undefined) return Promise.resolve(refused);
+    if (refused !== undefined) return refused;
     return new Promise((resolve, reject) => {
       if (this.#groups.size === 0) setImmediate(() => void this.#flush());
       const name = `${route?.name ?? ''} ${lane} ${client}`;

@@ -193,6 +193,20 @@ describe('the rate limit', () => {
     await stopAll();
   });
 
+  test('a client that is over its limit cannot make the gateway ask rbac, and learns nothing of what rbac says', async () => {
+    await flush();
+    const gateway = await start({ principalMax: 5 });
+    const { headers } = newUser(servers.key);
+    expect(await admitted([gateway], 20, headers)).toBe(5);
+    const asked = () => servers.peers.calls('rbac.access.decide.v1').length;
+    const before = asked();
+    expect(await admitted([gateway], 50, headers)).toBe(0);
+    // Not even a permission that the client does not have tells it more than that.
+    expect((await gateway.fetch('/api/users', { headers })).status).toBe(429);
+    expect(asked()).toBe(before);
+    await stopAll();
+  });
+
   test('health and keys are not counted', async () => {
     await flush();
     const gateway = await start({ anonymousMax: 1 });
@@ -218,6 +232,23 @@ describe('without Redis', () => {
       const response = await gateways[0]?.fetch('/api/roles');
       return response?.headers.get('ratelimit-limit') === '40';
     });
+    await stopAll();
+  });
+
+  test('rbac is asked for nobody who is over the limit', async () => {
+    await flush();
+    const gateway = await start({ principalMax: 10 });
+    await servers.redis.kill();
+    await eventually(async () => (await gateway.fetch('/api/roles')).headers.get('ratelimit-limit') !== null);
+    const asked = () => servers.peers.calls('rbac.access.decide.v1').length;
+    const { headers } = newUser(servers.key);
+    const before = asked();
+    // One after the other: equal questions of one moment would be asked once.
+    let count = 0;
+    for (let i = 0; i < 20; i++) count += await admitted([gateway], 1, headers);
+    expect(count).toBe(5);
+    expect(asked() - before).toBe(5);
+    await servers.redis.restart();
     await stopAll();
   });
 

@@ -64,7 +64,9 @@ const throughSentinels = () => gateway({ url: redis.url, sentinelName: redis.nam
 
 /** Of `count` requests at each of the gateways, how many they admitted. */
 async function admitted(gateways: readonly RateLimit[], client: string, count: number): Promise<number> {
-  const asked = gateways.flatMap((limit) => Array.from({ length: count }, () => limit.consume('address', client)));
+  const asked = gateways.flatMap((limit) =>
+    Array.from({ length: count }, async () => limit.consume('address', client)),
+  );
   return (await Promise.all(asked)).filter(({ isAllowed }) => isAllowed).length;
 }
 

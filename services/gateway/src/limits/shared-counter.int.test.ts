@@ -77,9 +77,9 @@ describe('gateways that share a counter', () => {
   test('count a request of a route in both of its quotas or in neither', async () => {
     const limit = await connect(10, 600);
     const route = { name: 'login', share: 0.4 };
-    const answers = await Promise.all(Array.from({ length: 9 }, () => limit.consume('address', 'b', route)));
+    const answers = await Promise.all(Array.from({ length: 9 }, async () => limit.consume('address', 'b', route)));
     expect(answers.filter(({ isAllowed }) => isAllowed).length).toBe(4);
-    const others = await Promise.all(Array.from({ length: 9 }, () => limit.consume('address', 'b')));
+    const others = await Promise.all(Array.from({ length: 9 }, async () => limit.consume('address', 'b')));
     expect(others.filter(({ isAllowed }) => isAllowed).length).toBe(6);
   });
 
