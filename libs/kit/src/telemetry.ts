@@ -70,6 +70,8 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
     base,
   );
   const trace = positionOf(span, above);
+  // Nobody hears of it: a position is all that is left, unless spans below would else hang from an outer one.
+  if (!span.isRecording() && otel.getActiveSpan() === undefined) return new PlainSpan(above, trace);
   const scope = otel.setSpan(base, span);
   return {
     trace,
@@ -94,19 +96,20 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   };
 }
 
-/** Without an SDK a span is a position in a trace and nothing else, and that only for those who ask. */
+/** A span that is not recorded is a position in a trace and nothing else; without an SDK, only for those who ask. */
 class PlainSpan implements Span {
   readonly #above: TraceContext | undefined;
   #trace: TraceContext | undefined;
 
-  constructor(above: TraceContext | undefined) {
+  constructor(above: TraceContext | undefined, trace?: TraceContext) {
     this.#above = above;
+    this.#trace = trace;
   }
   get trace(): TraceContext {
     return (this.#trace ??= this.#above === undefined ? newTrace() : childTrace(this.#above));
   }
   get isSampled(): boolean {
-    return this.#above?.isSampled ?? false;
+    return (this.#trace ?? this.#above)?.isSampled ?? false;
   }
   setAttribute(): void {}
   link(): void {}

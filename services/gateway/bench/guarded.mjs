@@ -1,6 +1,7 @@
 /**
  * A guarded GET (token verified, rate limit in Redis, decision of rbac over NATS) against bare Fastify, against
- * Fastify with nothing but the two questions, and against Nest on Fastify, in one run, in turns, and what tracing costs it:
+ * Fastify with nothing but the two questions, against Nest on Fastify, and against Nest with the libraries that a guarded
+ * request goes through, in one run, in turns, and what tracing costs it:
  *
  *     node services/gateway/bench/guarded.mjs [--seconds 3] [--rounds 5] [--write] [--profile <file>]
  *
@@ -65,6 +66,7 @@ try {
     { name: 'bare Fastify', ...(await start('bare')), ...hello },
     { name: 'Fastify, asking Redis and rbac', ...(await start('asking', [bus, redis.url])), ...hello },
     { name: 'Nest on Fastify', ...(await start('nest')), ...hello },
+    { name: 'the libraries alone', ...(await start('libraries', [bus, redis.url])), ...hello, tokens },
     { name: 'gateway', ...(await start('gateway', [bus, redis.url])), ...guarded },
     { name: 'gateway, tracing 1 %', ...(await start('gateway', [bus, redis.url], traced('0.01'))), ...guarded },
     { name: 'gateway, tracing all', ...(await start('gateway', [bus, redis.url], traced('1'))), ...guarded },
@@ -166,6 +168,7 @@ function explanation(conditions) {
     `\`GET\` of a constant answer at ${connections} connections kept open, median of ${rounds} rounds of ${values.seconds} s after ${warmUps} to warm up, in turns.`,
     'The gateway verifies the token, counts the request in Redis and asks rbac over NATS before it answers.',
     'Bare Fastify and Nest do nothing; the side that asks sends one INCR per request to Redis and one check to rbac, those of a turn in one message, and does nothing else.',
+    'The libraries alone are Nest on Fastify with those two questions, a digest of the token, the same headers, a histogram and a Pino line: what is left of the gateway without its own code.',
     'Load generator, NATS, Redis and the answering rbac share the processors with the server, so the CPU time of the serving process per request is the fairer figure.',
     '',
     conditions(`npm run bench:gateway -- --seconds ${values.seconds} --rounds ${rounds}`),

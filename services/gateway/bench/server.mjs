@@ -1,9 +1,11 @@
 /** One process of the bench: the argument says which. Tells its port when it listens, its CPU time when asked. */
 import 'reflect-metadata';
+import { hash, randomUUID } from 'node:crypto';
 import { mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setImmediate, setInterval } from 'node:timers';
 
 const [role, ...args] = process.argv.slice(2);
@@ -12,7 +14,7 @@ const host = '127.0.0.1';
 const inspector = new Session();
 inspector.connect();
 await inspector.post('Profiler.enable');
-const roles = { bare, asking, nest, peers, gateway };
+const roles = { bare, asking, nest, libraries, peers, gateway };
 const port = await roles[role](...args);
 
 process.on('message', async ({ ask, file }) => {
@@ -33,9 +35,21 @@ async function bare() {
   return app.server.address().port;
 }
 
-/** What the two questions of a guarded request cost without a gateway: one of each for all requests of a turn. */
+/** What the two questions of a guarded request cost without a gateway. */
 async function asking(bus, redisUrl) {
   const { fastify } = await import('fastify');
+  const ask = await bothQuestions(bus, redisUrl);
+  const app = fastify();
+  app.get('/hello', async () => {
+    await ask();
+    return { hello: 'world' };
+  });
+  await app.listen({ port: 0, host });
+  return app.server.address().port;
+}
+
+/** One message to Redis and one to rbac for all requests of a turn, at the same time. */
+async function bothQuestions(bus, redisUrl) {
   const { Redis } = await import('ioredis');
   const nats = await connection('gateway', bus);
   const redis = new Redis(redisUrl);
@@ -49,14 +63,7 @@ async function asking(bus, redisUrl) {
     const answer = await nats.request('rbac.access.decide.v1', question, { timeout: 5_000 });
     return answer.json().decisions;
   });
-  const app = fastify();
-  app.get('/hello', async () => {
-    await counted();
-    await allowed();
-    return { hello: 'world' };
-  });
-  await app.listen({ port: 0, host });
-  return app.server.address().port;
+  return () => Promise.all([counted(), allowed()]);
 }
 
 /** One `ask` for all who come during one turn of the event loop. */
@@ -99,6 +106,56 @@ async function nest() {
   class App {}
   Module({ controllers: [await helloController()] })(App);
   const app = await NestFactory.create(App, new FastifyAdapter(), { logger: false });
+  await app.listen(0, host);
+  return app.getHttpServer().address().port;
+}
+
+/**
+ * The libraries that a guarded request goes through, with nothing of ours around them: Nest on Fastify, the two
+ * questions, Helmet's headers, as many more as the gateway sends, a digest to find the token by, a histogram, a log line.
+ */
+async function libraries(bus, redisUrl) {
+  const { Module } = await import('@nestjs/common');
+  const { NestFactory } = await import('@nestjs/core');
+  const { FastifyAdapter } = await import('@nestjs/platform-fastify');
+  const { apiHeaders } = await import('../dist/http/security-headers.js');
+  const { histogram } = await import('@prime-nest/kit/telemetry-metrics');
+  const { oncePerTurn } = await import('@prime-nest/kit/log-destination');
+  const { createRequire } = await import('node:module');
+  const { pino } = createRequire(import.meta.resolve('@prime-nest/kit/log'))('pino');
+  const ask = await bothQuestions(bus, redisUrl);
+  const log = pino({ base: { service: 'bench' } }, oncePerTurn(openSync('/dev/null', 'w')));
+  const times = histogram({ name: 'bench_seconds', help: 'Time of a request', labels: ['method', 'route', 'status'] });
+  const security = apiHeaders();
+  const ids = { correlationId: randomUUID(), traceId: randomUUID(), spanId: randomUUID() };
+  const others = {
+    'x-correlation-id': ids.correlationId,
+    'x-trace-id': ids.traceId,
+    traceparent: `00-${'1'.repeat(32)}-${'1'.repeat(16)}-00`,
+    vary: 'Origin',
+    ratelimit: '"principal";r=999;t=900',
+    'ratelimit-policy': '"principal";q=1000;w=900',
+    'ratelimit-limit': '1000',
+    'ratelimit-remaining': '999',
+    'ratelimit-reset': '900',
+  };
+  const adapter = new FastifyAdapter();
+  const fastify = adapter.getInstance();
+  fastify.addHook('onRequest', async (request, reply) => {
+    request.startedAtMs = performance.now();
+    hash('sha256', request.headers.authorization ?? '');
+    reply.headers(security).headers(others);
+    await ask();
+  });
+  fastify.addHook('onResponse', ({ method, routeOptions: { url }, ip, startedAtMs }, { statusCode: status }, done) => {
+    const durationMs = performance.now() - startedAtMs;
+    times.observe({ method, route: url, status }, durationMs / 1000);
+    log.info({ method, route: url, status, durationMs, principalId: ids.correlationId, ip, ...ids }, 'http.served');
+    done();
+  });
+  class App {}
+  Module({ controllers: [await helloController()] })(App);
+  const app = await NestFactory.create(App, adapter, { logger: false });
   await app.listen(0, host);
   return app.getHttpServer().address().port;
 }
