@@ -33,8 +33,10 @@ while arg <= #ARGV do
   for lane = 1, lanes do
     local name, max, window = KEYS[key + lane], tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
     arg = arg + 2
-    local state = redis.call('HMGET', name, 'used', 'first', 'free')
+    local stretch = math.floor(now / (window / ${stretches}))
+    local state = redis.call('HMGET', name, 'used', 'first', 'free', 'c' .. stretch)
     local used, first, free = tonumber(state[1]) or 0, tonumber(state[2]) or 0, tonumber(state[3]) or 0
+    local count = tonumber(state[4]) or 0
     if used > 0 and free <= now then
       while used > 0 and free <= now do
         used = used - (tonumber(redis.call('HGET', name, 'c' .. first)) or 0)
@@ -51,24 +53,25 @@ while arg <= #ARGV do
       if used > 0 then redis.call('HSET', name, 'used', used, 'first', first, 'free', free)
       else redis.call('DEL', name) end
     end
-    found[lane] = { name, window, used, first, free }
+    if used == 0 then
+      first, count = stretch, 0
+    elseif stretch < first then
+      stretch = first
+      count = tonumber(redis.call('HGET', name, 'c' .. first)) or 0
+    end
+    found[lane] = { name, window, used, first, free, stretch, count }
     if max - used < fits then fits = max - used end
   end
   if fits < 0 then fits = 0 end
   answer[#answer + 1] = fits
   for lane = 1, lanes do
-    local name, window, used, first, free = unpack(found[lane])
+    local name, window, used, first, free, stretch, count = unpack(found[lane])
     if fits > 0 then
-      local stretch = math.floor(now / (window / ${stretches}))
-      if used == 0 then first = stretch end
-      if stretch <= first then
-        stretch = first
-        free = now + window
-      end
+      if stretch == first then free = now + window end
       used = used + fits
-      redis.call('HINCRBY', name, 'c' .. stretch, fits)
-      redis.call('HSET', name, 't' .. stretch, now, 'used', used, 'first', first, 'free', free)
-      redis.call('PEXPIRE', name, window)
+      redis.call('HSET', name, 'used', used, 'first', first, 'free', free, 'c' .. stretch, count + fits, 't' .. stretch, now)
+      -- Lives for a window after its last request, whenever in the stretch that comes.
+      if count == 0 then redis.call('PEXPIRE', name, math.ceil(window + window / ${stretches})) end
     end
     answer[#answer + 1] = used
     answer[#answer + 1] = used > 0 and free - now or 0
