@@ -118,7 +118,7 @@ keep identity/public-key openssl pkey -in identity/private-key -pubout
 keep identity/key-encryption-key sh -c 'openssl rand -base64 32 | tr -d "\n"'
 keep audit/signing-key openssl genpkey -algorithm ed25519
 # Who forgets events because the log has them checks its signature first.
-for service in identity rbac; do
+for service in gateway identity rbac; do
   keep "$service/audit-public-key" openssl pkey -in audit/signing-key -pubout
 done
 # For whom the gateway passes a request on; used where there is a route file.

@@ -13,6 +13,7 @@ const production = {
   REDIS_URL: 'rediss://redis:6379',
   ALLOWED_ORIGINS: 'https://app.example.com, https://admin.example.com:8443',
   GATEWAY_SPOOL_DIR: '/var/spool/prime-nest',
+  AUDIT_PUBLIC_KEY: generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString(),
 };
 
 function problems(env: Record<string, string | undefined>): string[] {

@@ -1,5 +1,5 @@
-import { baseKeys, inProductionUnless, natsKeys, plaintextKey } from '@prime-nest/kit/config-keys';
-import type { BaseEnv, NatsEnv } from '@prime-nest/kit/config-keys';
+import { baseKeys, inProductionUnless, logKeys, natsKeys, plaintextKey } from '@prime-nest/kit/config-keys';
+import type { BaseEnv, LogEnv, NatsEnv } from '@prime-nest/kit/config-keys';
 import { ConfigError, loadConfig } from '@prime-nest/kit/config';
 import type { Environment } from '@prime-nest/kit/config';
 import type { Secret } from '@prime-nest/kit/secret';
@@ -9,7 +9,7 @@ import type { RouteOverrides } from './limits/quota.js';
 import { createPrivateKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 
-export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv {
+export interface GatewayConfig extends Omit<BaseEnv, 'HEALTH_HOST' | 'HEALTH_PORT'>, NatsEnv, LogEnv {
   readonly METRICS_HOST: string;
   readonly METRICS_PORT: number;
   readonly TRACE_URL_TEMPLATE?: string;
@@ -78,6 +78,7 @@ export const gatewayEnv = Joi.object({
       'Where a person sees a trace: an address with `{traceId}` in it. Audit entries then carry a `traceUrl`.',
     ),
   ...natsKeys,
+  ...logKeys,
   PORT: Joi.number().integer().min(0).max(65_535).default(3000).description('Port of the REST API; 0 takes any.'),
   HOST: Joi.string().default('0.0.0.0').description('Address that the REST API listens on.'),
   API_PREFIX: Joi.string()

@@ -5,8 +5,8 @@ import { createBusClient } from '@prime-nest/kit/bus/client';
 import { systemClock } from '@prime-nest/kit/clock';
 import type { Clock } from '@prime-nest/kit/clock';
 import { Lease, momentOf, systemClocks } from '@prime-nest/kit/lease';
-import { serviceContext } from '@prime-nest/kit/context';
 import type { Logger } from '@prime-nest/kit/log';
+import { busLog } from '@prime-nest/kit/outbox/bus-receipts';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Authenticator } from './access/authenticator.js';
 import { ClaimsCache } from './access/claims-cache.js';
@@ -45,6 +45,7 @@ export interface PartsOptions {
     | 'TRACE_URL_TEMPLATE'
     | 'GATEWAY_SPOOL_DIR'
     | 'GATEWAY_SPOOL_BYTES_MAX'
+    | 'AUDIT_PUBLIC_KEY'
     | 'GATEWAY_ROUTES_FILE'
     | 'GATEWAY_ASSERTION_KEY'
   >;
@@ -90,11 +91,13 @@ export function createParts({ config, connection, log, clock = systemClock, isDr
     policy: { issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, skewSeconds, lifetimeSecondsMax },
     onUnknownKey: () => keyFeed.onUnknownKey(),
   });
+  const { ask, prove } = busLog({ source: 'gateway', connection, publicKey: config.AUDIT_PUBLIC_KEY, log });
   const spool = new Spool({
     root: config.GATEWAY_SPOOL_DIR,
     bytesMax: config.GATEWAY_SPOOL_BYTES_MAX,
     connection,
-    receipts: { ask: (place) => calls.call('audit.receipt.get.v1', place, serviceContext('gateway')) },
+    receipts: { ask },
+    prove,
     clock,
     log,
   });

@@ -137,8 +137,11 @@ describe('npm start', () => {
     expect(seen('gateway')).toEqual(
       expect.arrayContaining(['RATE_LIMIT_ANONYMOUS_MAX', 'REDIS_URL', 'NATS_NKEY_SEED']),
     );
-    // Its own key to the bus, and no other.
-    expect(seen('gateway').filter((name) => /_DB_|KEY|LOCKOUT|HOME/.test(name))).toEqual(['NATS_NKEY_SEED']);
+    // Its own key to the bus, what it checks the log with, and no other.
+    expect(seen('gateway').filter((name) => /_DB_|KEY|LOCKOUT|HOME/.test(name))).toEqual([
+      'NATS_NKEY_SEED',
+      'AUDIT_PUBLIC_KEY_FILE',
+    ]);
     expect(seen('identity')).toEqual(
       expect.arrayContaining(['LOCKOUT_MAX_ATTEMPTS', 'PRIVATE_KEY_FILE', 'IDENTITY_DB_URL']),
     );

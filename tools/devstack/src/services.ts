@@ -24,7 +24,7 @@ const tokens = ['TOKEN_ISSUER', 'TOKEN_AUDIENCE'];
 /**
  * What reaches a service from the launcher's own environment, by prefix, so that a misspelt variable still reaches
  * the service that complains about it. A service sees nothing else: the gateway learns neither a database address
- * nor a private key.
+ * nor a key that signs tokens or the log.
  */
 const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
   gateway: [
@@ -39,6 +39,7 @@ const inherited: Readonly<Record<ServiceName, readonly string[]>> = {
     'GATEWAY_SPOOL_',
     'GATEWAY_ROUTE',
     'GATEWAY_ASSERTION',
+    'AUDIT_PUBLIC_KEY',
   ],
   identity: [
     ...tokens,
@@ -78,8 +79,7 @@ export function serviceEnv(service: ServiceName, around: Surroundings, secrets: 
     NATS_NKEY_SEED: secrets.nats[service],
     ...(service === 'gateway' ? { REDIS_URL: around.redisUrl } : databaseEnv(service, around.databases[service])),
     ...(service === 'identity' ? keyEnv(secrets) : {}),
-    ...(service === 'audit' ? signerEnv(secrets, env) : {}),
-    ...(service === 'identity' || service === 'rbac' ? proofEnv(secrets, env) : {}),
+    ...(service === 'audit' ? signerEnv(secrets, env) : proofEnv(secrets, env)),
     ...(service === 'gateway' ? assertionEnv(secrets, env) : {}),
   };
 }

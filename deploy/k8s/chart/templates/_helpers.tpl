@@ -70,7 +70,7 @@ capabilities: { drop: [ALL] }
 - { name: PUBLIC_KEY_FILE, value: /run/prime-nest/public-key }
 - { name: IDENTITY_KEY_ENCRYPTION_KEY_FILE, value: /run/prime-nest/key-encryption-key }
 {{- end }}
-{{- if or (eq .service "identity") (eq .service "rbac") }}
+{{- if ne .service "audit" }}
 - { name: AUDIT_PUBLIC_KEY_FILE, value: /run/prime-nest/audit-public-key }
 {{- end }}
 {{- if eq .service "audit" }}

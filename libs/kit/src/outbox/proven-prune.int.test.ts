@@ -1,5 +1,6 @@
 import { createPublicKey, generateKeyPairSync, hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { signedLog } from '@prime-nest/testkit/signed-log';
 import { createTestDatabase } from '@prime-nest/testkit/postgres';
 import type { TestDatabase } from '@prime-nest/testkit/postgres';
 import pg from 'pg';
@@ -10,10 +11,6 @@ import { openDatabase } from '../database.js';
 import type { Database } from '../database.js';
 import { silentLogger } from '../log.js';
 import { Secret } from '../secret.js';
-import { signCheckpoint } from '../tlog/checkpoint.js';
-import { consistencyRanges, inclusionRanges } from '../tlog/proof.js';
-import type { LeafRange } from '../tlog/proof.js';
-import { leafHash, nodeHash } from '../tlog/tree.js';
 import { createOutbox } from './outbox.js';
 import { createOutboxTables } from './outbox-migration.js';
 import { addOutboxProofs } from './proof-migration.js';
@@ -31,6 +28,8 @@ class Outbox1700000000000 implements MigrationInterface {
 const outbox = createOutbox({ service: 'rbac', clock: systemClock });
 const key = generateKeyPairSync('ed25519').privateKey;
 const keys = [createPublicKey(key)];
+const logOf = (held: readonly Buffer[], over: Partial<ReceiptProof> = {}, signer = key) =>
+  signedLog(held, { signer, over });
 const foreign = Buffer.from('{"of":"another source"}');
 let server: TestDatabase;
 let database: Database;
@@ -69,36 +68,6 @@ const entries = async () =>
   (await database.query<{ entry: Buffer }>('SELECT entry FROM outbox ORDER BY xid, id')).map(({ entry }) => entry);
 /** Every third entry is somebody else's. */
 const mixed = (own: readonly Buffer[]) => own.flatMap((entry, i) => (i % 2 === 0 ? [entry] : [entry, foreign]));
-
-function rootOf(leaves: readonly Buffer[]): Buffer {
-  const [only] = leaves;
-  if (only !== undefined && leaves.length === 1) return only;
-  const middle = 2 ** Math.floor(Math.log2(leaves.length - 1));
-  return nodeHash(rootOf(leaves.slice(0, middle)), rootOf(leaves.slice(middle)));
-}
-
-/** A log of these entries that proves what it is asked, by a tree of its own making. */
-function logOf(held: readonly Buffer[], over: Partial<ReceiptProof> = {}, signer = key) {
-  const leaves = held.map((entry) => leafHash(entry));
-  const roots = (ranges: readonly LeafRange[], width = 1) =>
-    ranges.map(({ from, to }) => rootOf(leaves.slice(from * width, to * width)).toString('base64'));
-  return ({ events, since }: { events: readonly { id: string }[]; since?: number }): Promise<ReceiptProof> => {
-    const places = events.map(({ id }) => held.findIndex((entry) => entry.includes(id)));
-    const known = places.slice(0, places.includes(-1) ? places.indexOf(-1) : undefined);
-    const root = rootOf(leaves);
-    return Promise.resolve({
-      checkpoint: signCheckpoint({ origin: 'example.org/log', size: BigInt(held.length), root }, signer),
-      consistency: since === undefined || since > held.length ? [] : roots(consistencyRanges(since, held.length)),
-      entries: known.map((index) => ({ index })),
-      tiles: [...new Set(known.map((index) => Math.floor(index / 256)))].map((index) => ({
-        index,
-        hashes: Buffer.concat(leaves.slice(index * 256, index * 256 + 256)).toString('base64'),
-        proof: roots(inclusionRanges(index, Math.ceil(held.length / 256)), 256),
-      })),
-      ...over,
-    });
-  };
-}
 
 const prune = (ask: ReturnType<typeof logOf>) => pruneProven(database, 'rbac', { ask, keys });
 

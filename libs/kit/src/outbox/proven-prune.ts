@@ -1,19 +1,7 @@
-import { hash } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import type { Database } from '../database.js';
-import { parseCheckpoint } from '../tlog/checkpoint.js';
-import { judgeProof } from './receipt-proof.js';
-import type { ProofFault, ReceiptProof } from './receipt-proof.js';
-
-export interface ProveOptions {
-  /** Asks the log to prove events. Rejects when there is no answer. */
-  readonly ask: (request: {
-    readonly events: { readonly id: string; readonly sha256: string }[];
-    readonly since?: number;
-  }) => Promise<ReceiptProof>;
-  /** The log's public keys. */
-  readonly keys: readonly KeyObject[];
-}
+import { proveEvents, provenMax } from './prove-events.js';
+import type { ProveOptions } from './prove-events.js';
+import type { ProofFault } from './receipt-proof.js';
 
 interface Row {
   readonly xid: string;
@@ -21,9 +9,6 @@ interface Row {
   readonly event_id: string;
   readonly entry: Buffer;
 }
-
-/** Entries that are proven, and forgotten, in one go; the most that the log is asked for at once. */
-export const provenMax = 256;
 
 /**
  * Forgets the oldest receipted entries that the log proves to have, at most {@link provenMax}: a log that lost them,
@@ -33,7 +18,7 @@ export const provenMax = 256;
 export async function pruneProven(
   database: Database,
   source: string,
-  { ask, keys }: ProveOptions,
+  options: ProveOptions,
 ): Promise<{ readonly pruned: number } | { readonly fault: ProofFault }> {
   const rows = await database.query<Row>(
     'SELECT xid::text, id::text, event_id, entry FROM prunable_outbox($1) ORDER BY prunable_outbox.xid, prunable_outbox.id',
@@ -45,16 +30,14 @@ export async function pruneProven(
     [source],
   );
   const kept = state?.note ?? undefined;
-  const since = kept === undefined ? 0 : Number(parseCheckpoint(kept).size);
-  const events = rows.map(({ event_id, entry }) => ({ id: event_id, sha256: hash('sha256', entry, 'hex') }));
-  const proof = await ask(since === 0 ? { events } : { events, since });
-  const verdict = judgeProof({ events: rows.map(({ entry }) => entry), proof, keys, kept });
-  if ('fault' in verdict) return verdict;
-  const last = rows[verdict.proven - 1];
+  const events = rows.map(({ event_id: eventId, entry }) => ({ eventId, entry }));
+  const outcome = await proveEvents(events, kept, options);
+  if ('fault' in outcome) return outcome;
+  const last = rows[outcome.proven - 1];
   return database.transaction(async (tx) => {
     await tx.query(
       'UPDATE relay_state SET proven_checkpoint = $2 WHERE source = $1 AND proven_checkpoint IS NOT DISTINCT FROM $3',
-      [source, proof.checkpoint, kept ?? null],
+      [source, outcome.checkpoint, kept ?? null],
     );
     if (last === undefined) return { pruned: 0 };
     const [row] = await tx.query<{ pruned: string }>('SELECT prune_outbox_to($1::xid8, $2::bigint) AS pruned', [

@@ -133,13 +133,16 @@ export class Epoch {
     return found;
   }
 
+  /** The last record that would go if the log had everything up to `upTo`: files go as a whole. */
+  forgettable(upTo: number): number {
+    return this.#removable(upTo).reduce((_, { first, count }) => first + count - 1, this.forgotten);
+  }
+
   /** Removes what the log has, in whole files. Answers true when there is nothing left and nothing to come. */
   async forget(upTo: number): Promise<boolean> {
-    for (let oldest = this.#segments[0]; oldest !== undefined; oldest = this.#segments[0]) {
-      const isWritten = this.#isOpen && this.#segments.length === 1;
-      if (isWritten || oldest.first + oldest.count - 1 > upTo) break;
+    for (const { file } of this.#removable(upTo)) {
       this.#segments.shift();
-      await unlink(oldest.file).catch(ignoreMissing);
+      await unlink(file).catch(ignoreMissing);
     }
     if (this.#isOpen || this.#segments.length > 0) return false;
     await this.remove();
@@ -164,6 +167,12 @@ export class Epoch {
     const file = this.#file;
     this.#file = undefined;
     await file?.close().catch(() => undefined);
+  }
+
+  #removable(upTo: number): Segment[] {
+    const written = this.#isOpen ? this.#segments.at(-1) : undefined;
+    const end = this.#segments.findIndex((segment) => segment === written || segment.first + segment.count - 1 > upTo);
+    return this.#segments.slice(0, end === -1 ? undefined : end);
   }
 
   async #segment(): Promise<Segment> {

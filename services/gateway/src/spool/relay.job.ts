@@ -3,16 +3,20 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { busHealth } from '@prime-nest/kit/bus/connection';
 import type { Logger } from '@prime-nest/kit/log';
 import type { Rewound } from '@prime-nest/kit/outbox/origin';
+import { provenMax } from '@prime-nest/kit/outbox/prove-events';
 import { publishBatch } from '@prime-nest/kit/outbox/publish';
 import { ReceiptWatch } from '@prime-nest/kit/outbox/receipt-watch';
 import type { WatchOptions } from '@prime-nest/kit/outbox/receipt-watch';
 import { backoffMs } from '@prime-nest/kit/retry';
 import type { Epoch } from './epoch.store.js';
+import type { ProveRecordsCommand } from './prove-records.command.js';
 import type { SpoolRecord } from './record-line.js';
 
 export interface SpoolRelayOptions {
   readonly connection: NatsConnection;
   readonly receipts: WatchOptions;
+  /** How records are proven before they are forgotten. Without it the log is taken at its word. */
+  readonly prove: ProveRecordsCommand | undefined;
   readonly log: Logger;
   /** Lines that cannot be read any more: the folder was taken away. */
   readonly onGone: (lines: number) => void;
@@ -26,8 +30,12 @@ interface Progress {
   readonly epoch: Epoch;
   readonly watch: ReceiptWatch;
   published: number;
-  /** Everything up to here is in the log. */
+  /** Everything up to here is in the log, as it says. */
   receipted: number;
+  /** Everything up to here is in the log that it has signed. */
+  proven: number;
+  /** When it may be asked for a proof again. */
+  proveAfter: number;
 }
 
 const source = 'gateway';
@@ -35,11 +43,14 @@ const idleMs = 100;
 const batchMax = 200;
 /** Few: all gateways together have to stay below what audit's consumer may leave unacknowledged. */
 const aheadMax = 1_000;
+/** A checkpoint covers an entry half a second after it came. */
+const unprovenMs = 1_000;
+const faultMs = 60_000;
 
 /**
  * Publishes the records of epochs in order, each epoch under its own gapless numbering: every record at least once under
- * its event's id. Files go only when the log says that it has them; a receipt that stands still makes everything after
- * it go out again. Remembers nothing on disk: whoever finds an epoch later publishes it from its start, or from its
+ * its event's id. Files go only when the log says that it has them, and proves it; a receipt that stands still makes
+ * everything after it go out again. Remembers nothing on disk: whoever finds an epoch later publishes it from its start, or from its
  * receipt, and the log takes each event once.
  */
 export class SpoolRelay {
@@ -51,6 +62,7 @@ export class SpoolRelay {
   #failures = 0;
   #behindSince: number | undefined;
   #isHurrying = false;
+  #isProving = false;
 
   constructor(options: SpoolRelayOptions) {
     this.#options = options;
@@ -59,7 +71,7 @@ export class SpoolRelay {
   add(epoch: Epoch): void {
     const { receipts: options, log } = this.#options;
     const watch = new ReceiptWatch({ source, options, log });
-    this.#epochs.set(epoch.id, { epoch, watch, published: 0, receipted: 0 });
+    this.#epochs.set(epoch.id, { epoch, watch, published: 0, receipted: 0, proven: 0, proveAfter: 0 });
   }
 
   has(id: string): boolean {
@@ -88,14 +100,14 @@ export class SpoolRelay {
     return this.#behindSince === undefined ? 0 : (performance.now() - this.#behindSince) / 1000;
   }
 
-  /** Publishes what is there and waits for receipts, at most `withinMs`; what is left stays on the disk. */
+  /** Publishes what is there and waits for receipts and proofs, at most `withinMs`; what is left stays on the disk. */
   async stop(withinMs: number): Promise<void> {
     this.#isHurrying = true;
     this.wake();
     const deadline = performance.now() + withinMs;
-    while (this.pending > 0 && performance.now() < deadline && busHealth(this.#options.connection).isConnected) {
-      await wait(20);
-    }
+    const { connection, prove } = this.#options;
+    const isDone = () => (prove === undefined ? this.pending === 0 : this.#epochs.size === 0);
+    while (!isDone() && performance.now() < deadline && busHealth(connection).isConnected) await wait(20);
     this.#stopping.abort();
     await Promise.race([this.#running, wait(Math.max(0, deadline - performance.now()), undefined, { ref: false })]);
     for (const { epoch } of this.#epochs.values()) await epoch.release();
@@ -137,7 +149,8 @@ export class SpoolRelay {
     if (answer !== undefined) {
       const { sequence } = answer;
       if (sequence < epoch.forgotten) return this.#renew(progress, sequence);
-      progress.receipted = Math.min(sequence, epoch.last);
+      // Nobody else publishes what is our own: an answer that is ahead of it keeps nothing from going out.
+      progress.receipted = Math.min(sequence, epoch.isOwn ? published : epoch.last);
       progress.published = Math.max(published, progress.receipted);
       if (watch.isStalled(sequence, BigInt(published))) {
         progress.published = progress.receipted;
@@ -146,11 +159,51 @@ export class SpoolRelay {
       }
     }
     if (progress.receipted < progress.published) watch.ask(epoch.id, this.#isHurrying);
-    if (answer === undefined && (epoch.isOpen || progress.receipted < epoch.last)) return;
-    if (await epoch.forget(progress.receipted)) {
+    const isEnded = !epoch.isOpen && epoch.forgotten === epoch.last;
+    if (!isEnded && epoch.forgettable(progress.receipted) === epoch.forgotten) return;
+    if (await epoch.forget(this.#known(progress))) {
       this.#epochs.delete(epoch.id);
       log.info({ epoch: epoch.id, entries: epoch.last }, 'spool.epoch_done');
     }
+  }
+
+  /** The last record that may be forgotten. What is receipted and could go is proven in the background. */
+  #known(progress: Progress): number {
+    const { epoch, receipted } = progress;
+    const { prove } = this.#options;
+    if (prove === undefined) return receipted;
+    const from = Math.max(progress.proven, epoch.forgotten);
+    const to = epoch.forgettable(receipted);
+    if (to > from && !this.#isProving && performance.now() >= progress.proveAfter) {
+      this.#isProving = true;
+      void this.#prove(prove, progress, from, Math.min(provenMax, to - from)).finally(() => {
+        this.#isProving = false;
+        this.wake();
+      });
+    }
+    return Math.min(from, receipted);
+  }
+
+  /** Publishing goes on meanwhile: the log may take its time, or be away. */
+  async #prove(prove: ProveRecordsCommand, progress: Progress, from: number, count: number): Promise<void> {
+    const { log } = this.#options;
+    const { epoch } = progress;
+    const asked = await this.#read(progress, from, count);
+    if (asked.length === 0) return;
+    let waitMs = this.#isHurrying ? idleMs : unprovenMs;
+    try {
+      const outcome = await prove.run(asked);
+      if ('fault' in outcome) {
+        log.error({ epoch: epoch.id, seq: from, reason: outcome.fault }, 'spool.log_not_believed');
+        waitMs = faultMs;
+      } else if (outcome.proven > 0) {
+        progress.proven = from + outcome.proven;
+        waitMs = 0;
+      }
+    } catch (error) {
+      log.debug({ epoch: epoch.id, err: error }, 'spool.no_proof');
+    }
+    progress.proveAfter = performance.now() + waitMs;
   }
 
   /**
@@ -173,28 +226,40 @@ export class SpoolRelay {
   }
 
   async #publish(progress: Progress): Promise<void> {
-    const { connection, log, onGone } = this.#options;
+    const { connection } = this.#options;
     const { epoch, published, receipted } = progress;
     const most = Math.min(batchMax, aheadMax - (published - receipted));
     if (published >= epoch.last || most <= 0) return;
-    const records = await epoch.read(published, most).catch(async (error: unknown) => {
-      this.#epochs.delete(epoch.id);
-      await epoch.release();
-      const fields = { err: error, epoch: epoch.id, entries: epoch.last - published };
-      // Another gateway that found it, too, has brought it to its end.
-      if (!epoch.isOwn) log.info(fields, 'spool.taken');
-      else {
-        // Its folder was taken away, or damaged after it was written: there is no second copy.
-        log.error(fields, 'spool.gone');
-        onGone(epoch.last - published);
-      }
-      return [];
-    });
+    const records = await this.#read(progress, published, most);
     if (records.length === 0) return;
     const entries = records.map((record, i) => ({ ...record, seq: BigInt(published + i + 1) }));
     const { stored, error } = await publishBatch(connection, source, { cursor: { epoch: epoch.id }, entries });
     progress.published = published + stored;
     if (stored < entries.length) throw error;
+  }
+
+  /** Records of an epoch; none when it cannot be read any more, and then it is let go. */
+  async #read(progress: Progress, after: number, count: number): Promise<SpoolRecord[]> {
+    const { log, onGone } = this.#options;
+    const { epoch } = progress;
+    try {
+      return await epoch.read(after, count);
+    } catch (error) {
+      // It was written again meanwhile, or let go.
+      if (this.#epochs.get(epoch.id) !== progress) return [];
+      this.#epochs.delete(epoch.id);
+      await epoch.release();
+      const entries = epoch.last - progress.published;
+      const fields = { err: error, epoch: epoch.id, entries };
+      // Another gateway that found it, too, has brought it to its end.
+      if (!epoch.isOwn) log.info(fields, 'spool.taken');
+      else {
+        // Its folder was taken away, or damaged after it was written: there is no second copy.
+        log.error(fields, 'spool.gone');
+        if (entries > 0) onGone(entries);
+      }
+      return [];
+    }
   }
 
   async #pause(ms: number): Promise<void> {

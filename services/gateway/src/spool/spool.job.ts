@@ -1,9 +1,12 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '@prime-nest/kit/clock';
 import type { Logger } from '@prime-nest/kit/log';
+import type { ProveOptions } from '@prime-nest/kit/outbox/prove-events';
 import type { WatchOptions } from '@prime-nest/kit/outbox/receipt-watch';
+import { CheckpointStore } from './checkpoint.store.js';
 import { abandonedEpochs } from './epoch-owner.store.js';
 import { Epoch } from './epoch.store.js';
+import { ProveRecordsCommand } from './prove-records.command.js';
 import type { RecordEvent } from './record-event.js';
 import { SpoolRelay } from './relay.job.js';
 import { RollUp, defaultLimits } from './roll-up.js';
@@ -17,6 +20,8 @@ export interface SpoolOptions {
   readonly bytesMax: number;
   readonly connection: NatsConnection;
   readonly receipts: WatchOptions;
+  /** How lines are proven before they are forgotten. Without it the log is taken at its word. */
+  readonly prove?: ProveOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits?: RollUpLimits;
@@ -30,7 +35,7 @@ const adoptEveryMs = 15_000;
 
 /**
  * The gateway's events on their way to the audit log: rolled up, written to local disk in the background, published in
- * order, and kept until audit has them. No request ever waits for it and no failure of it changes an answer.
+ * order, and kept until audit has them in its signed log. No request ever waits for it and no failure of it changes an answer.
  *
  * A crash loses what is in memory alone: lines of the last 50 ms or so, and counts of windows that are still open (10 s).
  * What is on the disk is published by the next gateway that is started with the same folder.
@@ -51,6 +56,7 @@ export class Spool {
       bytesMax,
       connection,
       receipts,
+      prove,
       clock,
       log,
       limits = defaultLimits,
@@ -61,6 +67,7 @@ export class Spool {
     this.#relay = new SpoolRelay({
       connection,
       receipts,
+      prove: prove && new ProveRecordsCommand(prove, new CheckpointStore(root)),
       log,
       onGone: (lines) => this.#writer.lose('unknown', lines, 'spool_gone'),
       onRewound: (rewound) => this.#writer.sayRewound(rewound),

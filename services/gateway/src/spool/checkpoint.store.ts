@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { codeOf } from './epoch-owner.store.js';
+
+/** In the spool's folder; removing it lets the gateways of the machine believe another log, see docs/en/operations.md. */
+const fileName = 'proven-checkpoint';
+
+/** The newest checkpoint of the log that a gateway with this folder has verified, for all of them and over restarts. */
+export class CheckpointStore {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async read(): Promise<string | undefined> {
+    try {
+      return await readFile(path.join(this.#root, fileName), 'utf8');
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Takes the place of the one `before`, unless another gateway was faster. A crash leaves the one or the other. */
+  async keep(note: string, before: string | undefined): Promise<void> {
+    if (note === before || (await this.read()) !== before) return;
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    const next = path.join(this.#root, `.${fileName}-${randomUUID()}`);
+    const handle = await open(next, 'wx', 0o600);
+    try {
+      await handle.writeFile(note);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(next, path.join(this.#root, fileName));
+  }
+}
