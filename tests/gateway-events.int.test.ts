@@ -88,7 +88,7 @@ async function pipelined(count: number, ip: string): Promise<number> {
 /** Ids of the events that are on the gateway's disk, by epoch. */
 function onDisk(): Map<string, string[]> {
   const root = path.join(system.state.home, 'spool');
-  const epochs = readdirSync(root).filter((name) => !name.startsWith('.'));
+  const epochs = readdirSync(root).filter((name) => /^[0-9a-f-]{36}$/.test(name));
   return new Map(
     epochs.map((epoch) => {
       const files = readdirSync(path.join(root, epoch))
@@ -197,6 +197,9 @@ describe('a gateway that is killed in the middle of a flood', () => {
       },
       { deadlineMs: 60_000 },
     );
+    // And goes from the disk when the signed log has proven it, as the checkpoint shows that is kept for the next time.
+    await eventually(() => [...disk.keys()].every((epoch) => !onDisk().has(epoch)), { deadlineMs: 60_000 });
+    expect(readdirSync(path.join(system.state.home, 'spool'))).toContain('proven-checkpoint');
   }, 180_000);
 });
 
