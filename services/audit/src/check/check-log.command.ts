@@ -9,8 +9,11 @@ import type { ClosedNode, Fault, KnownTree } from './log-check.js';
 import { RetirementCheck } from './retirement-check.js';
 import { readManifest } from '../log/retirement.js';
 import { leafHash } from '@prime-nest/kit/tlog/tree';
-import { SourceCheck } from './source-check.js';
-import type { StoredLogRow, StoredLogStore, StoredTree } from './stored-log.store.js';
+import { numberingFaults, passedFaults } from './numbering-check.js';
+import { quarantineFault } from './quarantine-check.js';
+import { SourceCheck, quarantineType } from './source-check.js';
+import type { JudgedRecord } from './source-check.js';
+import type { StoredLogRow, StoredLogStore, StoredState, StoredTree } from './stored-log.store.js';
 
 export interface CheckLogOptions {
   /** Trees known from outside the database: checkpoints that somebody kept. */
@@ -43,7 +46,7 @@ const searchesMax = 5;
 
 /**
  * Reads the whole stored log and recomputes everything that it says of itself: hashes from bytes and their copies,
- * subtree roots, the columns that searches go by, the tree's state, every checkpoint, and those that somebody kept
+ * subtree roots, the columns that searches go by, the numbers of sources, quarantine, the tree's state, every checkpoint, and those that somebody kept
  * elsewhere. It changes nothing and needs no lock: entries that arrive meanwhile are left for the next time. What it
  * holds in memory does not grow with the log.
  */
@@ -82,7 +85,14 @@ export class CheckLogCommand {
     if (beyond > 0 && (await this.#log.state(database)).treeSize === state.treeSize) {
       check.report({ kind: 'fork', index: state.treeSize, detail: `${beyond} entries lie beyond the tree` });
     }
-    const faults = [...check.finish(), ...retirement.finish(), ...sources.finish()];
+    const found = [...check.finish(), ...retirement.finish()];
+    const named = new Set(found.map(({ index }) => index));
+    const numbers = [...sources.finish(), ...numberingOf(checks, state)];
+    // Whose entry is not what it was has been named already.
+    const faults = [
+      ...found,
+      ...numbers.filter(({ kind, index }) => kind !== 'altered' || index === undefined || !named.has(index)),
+    ];
     return { entries: check.size, faults, summary: retirement.summary() };
   }
 
@@ -135,13 +145,31 @@ export class CheckLogCommand {
       check.report({ kind: 'altered', index: without.index, detail });
     }
     const closed: ClosedNode[] = [];
+    const records: JudgedRecord[] = [];
     for (const row of rows) {
       for (const detail of columnFaults(row)) check.report({ kind: 'altered', index: row.index, detail });
       closed.push(...check.add({ ...row, appended: appended.get(row.index) }));
       retirement.add(row.index, row.bytes);
-      if (check.isComparable) sources.add(row.index, row.bytes);
+      const record = check.isComparable ? sources.add(row.index, row.bytes, row.place) : undefined;
+      if (record !== undefined) records.push(record);
     }
     await this.#checkNodes(check, closed);
+    for (const record of records) {
+      const stored = await this.#log.passedNumbers(this.#database, record.accounts);
+      passedFaults(record, stored).forEach((fault) => check.report(fault));
+    }
+    await this.#checkQuarantine(check, rows);
+  }
+
+  async #checkQuarantine(check: LogCheck, rows: readonly StoredLogRow[]): Promise<void> {
+    const said = rows.filter(({ columns }) => columns.type === quarantineType);
+    if (said.length === 0) return;
+    const indexes = said.map(({ index }) => index);
+    const stored = await this.#log.quarantined(this.#database, indexes);
+    for (const { index, bytes } of said) {
+      const detail = quarantineFault(bytes, stored.get(index));
+      if (detail !== undefined) check.report({ kind: 'altered', index, detail: `${detail} of entry ${index}` });
+    }
   }
 
   async #checkNodes(check: LogCheck, closed: readonly ClosedNode[]): Promise<void> {
@@ -204,6 +232,13 @@ function neighbours(rows: readonly StoredLogRow[]): StoredLogRow[][] {
     else runs.push([row]);
   }
   return runs;
+}
+
+/** Where entries are missing or another tree's, their numbers cannot be judged. */
+function numberingOf({ check, sources }: Checks, { treeSize, numbering }: StoredState): Fault[] {
+  if (!check.isComparable || check.size !== treeSize) return [];
+  const { size, sources: recorded } = sources.records();
+  return numberingFaults(numbering, { size, sources: recorded, open: sources.open() });
 }
 
 function known({ size, root }: StoredTree): KnownTree {

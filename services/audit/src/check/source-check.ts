@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { RetiredEntries } from '@prime-nest/contracts/audit';
 import { retirementType } from '../log/retirement.js';
+import type { PlacedEntry } from '../log/source-record.js';
 import type { Fault } from './log-check.js';
+import type { RecordedPassed } from './numbering-check.js';
 
 const Count = z.int().min(0);
 const SourceRecord = z.object({
@@ -21,18 +23,31 @@ const SourceRecord = z.object({
 type Account = z.infer<typeof SourceRecord>['sources'][number];
 
 const recordType = 'audit.sources.recorded.v1';
-const quarantineType = 'audit.event.quarantined.v1';
+export const quarantineType = 'audit.event.quarantined.v1';
 /** What the log writes by itself, without a number of any source. */
 const ownTypes: ReadonlySet<string> = new Set([recordType, quarantineType, retirementType]);
 
 interface Seen {
   readonly source: string;
   readonly type: string;
+  /** What the database says beside the entry: its number, or that it has none. Undefined where only bytes are known. */
+  readonly place?: Place | null | undefined;
+}
+
+export interface Place {
+  readonly epoch: string;
+  readonly sequence: number;
+}
+
+/** A record that was judged: the numbers that it says were taken, and those of them that have no entry of their own. */
+export interface JudgedRecord extends RecordedPassed {
+  readonly accounts: readonly { source: string; epoch: string; after: number; sequence: number }[];
 }
 
 /**
  * Follows the log's records of its sources: every entry is a number of its source or the log's own, and every number
  * up to the last record has exactly one entry that speaks for it. Give all entries in order, then ask for the faults.
+ * Where the database's own columns are given with an entry, they have to be what the record says.
  */
 export class SourceCheck {
   readonly #faults: Fault[] = [];
@@ -57,13 +72,26 @@ export class SourceCheck {
     return { size: this.#from, sources };
   }
 
-  add(index: number, bytes: Uint8Array): void {
+  /** Answers the record that the entry is, if it is one and accounts for the entries before it. */
+  add(index: number, bytes: Uint8Array, place?: Place | null): JudgedRecord | undefined {
     const entry = readEntry(bytes);
-    this.#seen.push({ source: entry.source, type: entry.type });
-    if (entry.type !== recordType) return;
+    this.#seen.push({ source: entry.source, type: entry.type, place });
+    if (ownTypes.has(entry.type) && place !== undefined && place !== null)
+      this.#misplaced(index, 'name a number, and the log wrote the entry itself');
+    if (entry.type !== recordType) return undefined;
     const record = SourceRecord.safeParse(entry.after);
-    if (!record.success) this.#report(index, 'is no record of sources');
-    else this.#judge(index, record.data);
+    if (record.success) return this.#judge(index, record.data);
+    this.#report(index, 'is no record of sources');
+    return undefined;
+  }
+
+  /** Entries that no record covers yet and that are a number of a source, as the database says which. */
+  open(): PlacedEntry[] {
+    return this.#seen.flatMap((seen, i) =>
+      seen === undefined || ownTypes.has(seen.type)
+        ? []
+        : [{ index: this.#from + i, source: seen.source, place: seen.place ?? undefined }],
+    );
   }
 
   finish(): readonly Fault[] {
@@ -78,10 +106,10 @@ export class SourceCheck {
     return `no number of a source is missing: ${sources.join(', ')} (${open} newer entries not recorded yet)`;
   }
 
-  #judge(index: number, { from, to, sources }: z.infer<typeof SourceRecord>): void {
+  #judge(index: number, { from, to, sources }: z.infer<typeof SourceRecord>): JudgedRecord | undefined {
     if (from !== this.#from || to > index) {
       this.#report(index, `accounts for the entries ${from} to ${to - 1}, not from ${this.#from} on`);
-      return;
+      return undefined;
     }
     const claimed = new Set<number>();
     for (const account of sources) this.#judgeAccount(index, account, { to, claimed });
@@ -94,6 +122,10 @@ export class SourceCheck {
     }
     this.#seen = this.#seen.slice(to - from);
     this.#from = to;
+    const numbers = sources.flatMap(({ source, epoch, passed }) =>
+      passed.map(([sequence, at, kind]) => ({ source, epoch, sequence, kind, index: at })),
+    );
+    return { record: index, accounts: sources, numbers };
   }
 
   #judgeAccount(index: number, account: Account, { to, claimed }: { to: number; claimed: Set<number> }): void {
@@ -102,15 +134,24 @@ export class SourceCheck {
     const last = this.#sequences.get(key) ?? 0;
     if (after !== last) this.#report(index, `goes on after number ${after} of ${source}, and the last was ${last}`);
     this.#sequences.set(key, sequence);
-    let numbers = 0;
+    const without = new Set(passed.map(([number]) => number));
+    let [numbers, number, before] = [0, after, -1];
     for (const [first, count] of entries) {
       numbers += count;
       for (let at = first; at < first + count; at++) {
+        do number++;
+        while (without.has(number));
         if (at >= to || !this.#isOf(source, at) || claimed.has(at)) {
           this.#report(index, `gives a number of ${source} to entry ${at}, which is not one of it`);
           return;
         }
         claimed.add(at);
+        if (at < before)
+          this.#report(index, `gives numbers of ${source} against the order of the entries ${at} and ${before}`);
+        before = at;
+        const place = this.#seenAt(at)?.place;
+        if (place !== undefined && (place?.epoch !== epoch || place.sequence !== number))
+          this.#misplaced(at, `are not what the record of sources at entry ${index} says`);
       }
     }
     const named = new Set<number>();
@@ -141,13 +182,17 @@ export class SourceCheck {
     return this.#seen[index - this.#from];
   }
 
+  #misplaced(index: number, what: string): void {
+    this.#faults.push({ kind: 'altered', index, detail: `the columns epoch and source_seq of entry ${index} ${what}` });
+  }
+
   #report(index: number, what: string): void {
     this.#faults.push({ kind: 'gap', index, detail: `the record of sources at entry ${index} ${what}` });
   }
 }
 
 /** What is no event is reported by those who compare hashes and columns. */
-function readEntry(bytes: Uint8Array): Seen & { after?: unknown } {
+function readEntry(bytes: Uint8Array): Omit<Seen, 'place'> & { after?: unknown } {
   try {
     const event = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
     const { source, type, change } = event;

@@ -1,6 +1,10 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Queryable } from '@prime-nest/kit/database';
 import type { IndexColumns } from '../log/columns.js';
+import type { PassedNumber } from '../log/source-record.js';
+import type { StoredNumbering } from './numbering-check.js';
+import type { QuarantinedRow } from './quarantine-check.js';
+import type { JudgedRecord } from './source-check.js';
 import { hashBytes } from '@prime-nest/kit/tlog/tree';
 
 export interface StoredLogRow {
@@ -8,6 +12,14 @@ export interface StoredLogRow {
   readonly leafHash: Buffer;
   readonly bytes: Buffer;
   readonly columns: IndexColumns;
+  /** The number of its source that it is said to be; null for one that the log wrote itself. */
+  readonly place: { readonly epoch: string; readonly sequence: number } | null;
+}
+
+export interface StoredState {
+  readonly treeSize: number;
+  readonly root: Buffer;
+  readonly numbering: StoredNumbering;
 }
 
 export interface StoredTree {
@@ -22,10 +34,50 @@ const tilesPerChunk = 8;
 
 /** The log as it lies in the database, for whoever checks it: reads everything, trusts nothing. */
 export class StoredLogStore {
-  async state(tx: Queryable): Promise<{ treeSize: number; root: Buffer }> {
-    const [row] = await tx.query<{ tree_size: string; root: Buffer }>('SELECT tree_size, root FROM log_state');
+  /** In one statement, hence of one moment: the tree and what is said of the numbers in it move together. */
+  async state(tx: Queryable): Promise<StoredState> {
+    const [row] = await tx.query<
+      { tree_size: string; root: Buffer; recorded_size: string } & Pick<StoredNumbering, 'sources' | 'passed'>
+    >(
+      `SELECT tree_size, root, recorded_size,
+              (SELECT COALESCE(json_agg(json_build_object('source', source, 'epoch', epoch, 'sequence', recorded_seq,
+                      'last', last_seq)), '[]') FROM source_state) AS sources,
+              (SELECT COALESCE(json_agg(json_build_object('source', n.source, 'epoch', n.epoch, 'sequence', n.source_seq,
+                      'kind', n.kind, 'index', n.log_index)), '[]')
+                 FROM source_state s JOIN source_number n
+                   ON n.source = s.source AND n.epoch = s.epoch AND n.source_seq > s.recorded_seq) AS passed
+         FROM log_state`,
+    );
     if (row === undefined) throw new AppError('internal', { internal: { reason: 'the log has no state' } });
-    return { treeSize: Number(row.tree_size), root: row.root };
+    const { tree_size, root, recorded_size, sources, passed } = row;
+    return { treeSize: Number(tree_size), root, numbering: { recordedSize: Number(recorded_size), sources, passed } };
+  }
+
+  /** What is kept of the numbers without an entry of their own in these stretches. */
+  async passedNumbers(tx: Queryable, accounts: JudgedRecord['accounts']): Promise<PassedNumber[]> {
+    const rows = await tx.query<{ passed: PassedNumber }>(
+      `SELECT json_build_object('source', n.source, 'epoch', n.epoch, 'sequence', n.source_seq, 'kind', n.kind,
+                'index', n.log_index) AS passed
+         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS a (source, epoch, after, seq)
+         JOIN source_number n ON n.source = a.source AND n.epoch = a.epoch AND n.source_seq > a.after AND n.source_seq <= a.seq`,
+      [
+        accounts.map(({ source }) => source),
+        accounts.map(({ epoch }) => epoch),
+        accounts.map(({ after }) => after),
+        accounts.map(({ sequence }) => sequence),
+      ],
+    );
+    return rows.map(({ passed }) => passed);
+  }
+
+  /** What is kept of messages in quarantine, by the entries that stand for them. */
+  async quarantined(tx: Queryable, indexes: readonly number[]): Promise<ReadonlyMap<number, QuarantinedRow>> {
+    const rows = await tx.query<QuarantinedRow & { log_index: string }>(
+      `SELECT log_index, reason, subject, source, epoch, source_seq AS sequence, raw FROM quarantine
+        WHERE log_index = ANY($1::bigint[])`,
+      [indexes],
+    );
+    return new Map(rows.map(({ log_index, ...row }) => [Number(log_index), row]));
   }
 
   /** Entries that the newest checkpoint covers; undefined without one. */
@@ -87,17 +139,25 @@ export class StoredLogStore {
   /** The next entries from `from` on, below `to`. */
   async entries(tx: Queryable, from: number, to: number): Promise<StoredLogRow[]> {
     const rows = await tx.query<
-      { log_index: string; leaf_hash: Buffer; entry: Buffer; occurred_at: Date } & Omit<IndexColumns, 'occurred_at'>
+      {
+        log_index: string;
+        leaf_hash: Buffer;
+        entry: Buffer;
+        occurred_at: Date;
+        epoch: string | null;
+        source_seq: string | null;
+      } & Omit<IndexColumns, 'occurred_at'>
     >(
       `SELECT log_index, leaf_hash, entry, event_id, occurred_at, source, type, actor_type, actor_id, action, resource_type,
-              resource_id, outcome, trace_id, span_id, correlation_id
+              resource_id, outcome, trace_id, span_id, correlation_id, epoch, source_seq
          FROM event WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index LIMIT $3`,
       [from, to, chunk],
     );
-    return rows.map(({ log_index, leaf_hash, entry, occurred_at, ...columns }) => ({
+    return rows.map(({ log_index, leaf_hash, entry, occurred_at, epoch, source_seq, ...columns }) => ({
       index: Number(log_index),
       leafHash: leaf_hash,
       bytes: entry,
+      place: epoch === null && source_seq === null ? null : { epoch: epoch ?? '', sequence: Number(source_seq ?? 0) },
       columns: { ...columns, occurred_at: occurred_at.toISOString() },
     }));
   }

@@ -42,7 +42,7 @@ export interface NewNode {
 }
 
 const levelHeight = 8;
-const rawBytesMax = 65_536;
+export const rawBytesMax = 65_536;
 
 type Quarantined = Verdict<Message> & { kind: 'quarantine'; readonly index: number };
 

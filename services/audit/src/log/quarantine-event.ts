@@ -53,6 +53,6 @@ export function quarantineEvent({
 }
 
 /** Header text is anybody's: cut, and printable ASCII only. */
-function printable(text: string, lengthMax: number): string {
+export function printable(text: string, lengthMax: number): string {
   return text.slice(0, lengthMax).replace(/[^\x20-\x7e]/g, '?');
 }

@@ -155,6 +155,11 @@ describe('an auditor with the bytes alone', () => {
       (entries) => after(entries[4]).sources.forEach((source) => source.sequence++),
       /names 1 numbers/,
     ],
+    [
+      'numbers that go back',
+      (entries) => after(entries[4]).sources[0]?.entries.splice(0, 1, [1, 2], [0, 1]),
+      /against the order of the entries 0 and 2/,
+    ],
     ['a record that begins later', (entries) => (after(entries[4]).from = 1), /not from 0 on/],
   ])('finds %s', async (_what, change, fault) => {
     const faults = await logWith(change);

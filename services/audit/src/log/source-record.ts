@@ -62,13 +62,16 @@ export function accountSources(
     const after = last.get(key({ source, epoch })) ?? 0;
     const runs: [number, number][] = [];
     const without: [number, number, PassedNumber['kind']][] = [];
-    let sequence = after;
+    let [sequence, before] = [after, -1];
     for (let held = at.get(sequence + 1); held !== undefined; held = at.get(sequence + 1)) {
-      sequence++;
       if ('kind' in held) {
-        without.push([sequence, held.index, held.kind]);
+        without.push([++sequence, held.index, held.kind]);
         continue;
       }
+      // The sequencer takes numbers in order: one that goes back was put there by somebody else.
+      if (held.index < before) break;
+      before = held.index;
+      sequence++;
       accounted.add(held);
       const run = runs.at(-1);
       if (run !== undefined && run[0] + run[1] === held.index) run[1]++;
