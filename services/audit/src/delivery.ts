@@ -19,7 +19,7 @@ export interface Delivery extends Message {
 /** The events of a message, one or several, each as if it had come alone. Does not throw. */
 export function readDeliveries(message: Taken, hasWaited: boolean): Delivery[] {
   const { headers, subject, data, order } = message;
-  const header = (name: string) => headers?.get(name) ?? '';
+  const header = (name: string) => headers.get(name) ?? '';
   const events = eventsOf({
     subject,
     data,

@@ -1,5 +1,6 @@
 import { jetstream } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { headers as natsHeaders } from '@nats-io/transport-node';
+import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { eventBatchSubject, eventSubject } from '@prime-nest/contracts/events';
 import type { AuditEvent } from '@prime-nest/contracts/events';
@@ -325,5 +326,29 @@ describe('the sequencer', () => {
     await expect(ingest.check()).resolves.toBeUndefined();
     await nats.stop();
     await expect(ingest.check()).rejects.toThrow();
+  });
+});
+
+describe('headers that no client would send', () => {
+  /** What the client refuses to send and to read: a compromised service has another one. */
+  function forged(name: string, value: string): MsgHdrs {
+    const made = natsHeaders();
+    (Reflect.get(made, 'headers') as Map<string, string[]>).set(name, [value]);
+    return made;
+  }
+
+  test.each([
+    ['a name with a space', 'X Forged', 'v'],
+    ['a value with half of a line break', 'X-Forged', 'a\nb'],
+  ])('%s costs that message its place, and nobody else anything', async (_what, name, value) => {
+    await startAudit();
+    const [poisoned, ...others] = events(3) as [AuditEvent, AuditEvent, AuditEvent];
+    rbac.publish(eventSubject(poisoned.type), entryBytes(poisoned), { headers: forged(name, value) });
+    for (const [i, event] of others.entries()) await publish(event, i + 1);
+    await eventually(async () => expect(await recordedIds()).toHaveLength(3));
+    const rows = await newRows();
+    expect(rows.map(({ type }) => type).filter((type) => type === 'audit.event.quarantined.v1')).toHaveLength(1);
+    expect(rows.map(({ eventId }) => eventId)).toEqual(expect.arrayContaining(idsOf(others)));
+    await verifyStoredLog(log.database);
   });
 });

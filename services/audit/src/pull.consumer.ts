@@ -1,7 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { createInbox, nanos } from '@nats-io/transport-node';
-import type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { busHealth } from '@prime-nest/kit/bus/connection';
+import { receivedHeaders } from '@prime-nest/kit/bus/received';
+import type { ReceivedHeaders } from '@prime-nest/kit/bus/received';
 
 export interface PullOptions<T> {
   readonly connection: NatsConnection;
@@ -17,7 +19,7 @@ export interface PullOptions<T> {
 export interface Taken {
   readonly subject: string;
   readonly data: Uint8Array;
-  readonly headers: MsgHdrs | undefined;
+  readonly headers: ReceivedHeaders;
   /** Its position in the stream. */
   readonly order: number;
   /** How often it has been delivered, this time included. */
@@ -109,7 +111,7 @@ export class Pull<T> {
     // A status instead of a message: 100 is a heartbeat, with anything else the request is over. 408 is its normal
     // end, as is a next message that is too long for what is left of it; the others (no consumer, no JetStream, too much
     // unacknowledged) would be the answer to the next one, too.
-    const { code = 0, description = '' } = received.headers ?? {};
+    const { code, description } = statusOf(received);
     if (code === 100) return;
     this.#wanted = 0;
     if (code === 409 && description === 'Message Size Exceeds MaxBytes') this.#refill();
@@ -142,11 +144,22 @@ export class Pull<T> {
   }
 }
 
+/** What is no status of the server's at all ends the request like one that nobody knows. */
+function statusOf(message: Msg): { readonly code: number; readonly description: string } {
+  try {
+    const { code = 0, description = '' } = message.headers ?? {};
+    return { code, description };
+  } catch {
+    return { code: 0, description: '' };
+  }
+}
+
 function taken(message: Msg, place: Pick<Taken, 'order' | 'deliveries'>): Taken {
   return {
     subject: message.subject,
     data: message.data,
-    headers: message.headers,
+    // Not the client's own, which throw at what only another client would send: the whole sequencer would stand still.
+    headers: receivedHeaders(message),
     ...place,
     ack: () => message.respond('+ACK'),
     giveBack: (delayMs = 0) =>
