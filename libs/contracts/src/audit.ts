@@ -16,6 +16,9 @@ export const LogEntry = z.object({
 });
 export type LogEntry = z.infer<typeof LogEntry>;
 
+/** There is no year 0 in the calendar of the database that looks for it. */
+const SearchedInstant = Instant.refine((text) => !text.startsWith('0000'), { error: 'must not lie before the year 1' });
+
 /** Conditions are joined by AND. `occurredFrom` is inclusive, `occurredTo` exclusive. */
 export const EventFilter = z.strictObject({
   actorId: z.string().max(64).optional(),
@@ -29,8 +32,8 @@ export const EventFilter = z.strictObject({
     .regex(/^[0-9a-f]{32}$/)
     .optional(),
   correlationId: CorrelationId.optional(),
-  occurredFrom: Instant.optional(),
-  occurredTo: Instant.optional(),
+  occurredFrom: SearchedInstant.optional(),
+  occurredTo: SearchedInstant.optional(),
 });
 export type EventFilter = z.infer<typeof EventFilter>;
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { EventFilter, LogEntry } from '@prime-nest/contracts/audit';
+import { EventFilter } from '@prime-nest/contracts/audit';
+import type { LogEntry } from '@prime-nest/contracts/audit';
 import type { AuditEvent } from '@prime-nest/contracts/events';
 import { systemClock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
@@ -90,6 +91,17 @@ describe('search', () => {
     expect(await find({ occurredTo: '2026-02-01T00:00:00.500Z' })).toEqual([]);
     expect(await find({ type: "x' OR true --" })).toEqual([]);
     expect(await find({ resourceId: 'a\u0000b' })).toEqual([]);
+  });
+
+  test('every instant that a search may name can be searched for', async () => {
+    const resourceId = newId();
+    const event = makeEvent('rbac.role.updated.v1', { resource: { type: 'role', id: resourceId } });
+    await record(event);
+    const [first, last] = ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999999999Z'];
+    expect(await find(EventFilter.parse({ resourceId, occurredFrom: first, occurredTo: last }))).toEqual([event.id]);
+    expect(await find(EventFilter.parse({ resourceId, occurredFrom: last, occurredTo: first }))).toEqual([]);
+    for (const none of ['0000-12-31T23:59:59.999Z', '-000001-01-01T00:00:00Z', '+010000-01-01T00:00:00Z'])
+      expect(EventFilter.safeParse({ occurredFrom: none }).success).toBe(false);
   });
 
   test('pages stay the same while the log grows', async () => {

@@ -246,7 +246,7 @@ describe('paths and methods lead to the same decision or to 404 and 405', () => 
     expect([response.status, (await problemOf(response)).code]).toEqual([400, 'validation_failed']);
   });
 
-  test.each(['"x"', 'W/"3"', '3', '"3", "4"', '"0"'])('If-Match %s is refused', async (tag) => {
+  test.each(['"x"', 'W/"3"', '3', '"3", "4"', '"0"', '"03"'])('If-Match %s is refused', async (tag) => {
     const response = await gateway.fetch(`/api/roles/${role.id}`, {
       method: 'PUT',
       ...json({ name: 'x' }),
