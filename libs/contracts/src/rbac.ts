@@ -151,13 +151,22 @@ export const rbacRpc = {
   },
   /** Of a principal without any record: active, no roles, no permissions. */
   'rbac.principal.get.v1': {
-    request: z.strictObject({ principalId: Id }),
+    request: z.strictObject({ principalId: Id, withReach: z.boolean().optional() }),
     response: z.object({
       principalId: Id,
       isActive: z.boolean(),
       /** Also those that have ended and grant nothing any more; `expiresAt` is absent when there is no end. */
       roles: z.array(z.object({ id: Id, name: z.string(), isActive: z.boolean(), expiresAt: Instant.optional() })),
       permissions: z.array(z.string()),
+      /** Only if asked for, by what decides whether one may stand in for another. */
+      reach: z
+        .object({
+          /** What its roles may give it: also those that are switched off, and on features that are. */
+          attainable: z.array(z.string()),
+          /** What it may give on: without what ends. */
+          grantable: z.array(z.string()),
+        })
+        .optional(),
       revision: Revision,
     }),
     errors: [],
@@ -166,13 +175,16 @@ export const rbacRpc = {
   /**
    * Replaces all roles of the principal. An unknown role id changes nothing. `expiresAt` (role id → instant) ends
    * some of the assignments by themselves; a right that ends can be used but not given on. Needs users:assign_roles;
-   * to take every role away users:delete will do.
+   * to take every role away users:delete will do. `isLeaving`, with no roles and by users:delete: the account is about
+   * to be deleted, and the principal is inactive from here on, so that a role which is given to it meanwhile gives nothing
+   * and makes no administrator of somebody who is gone.
    */
   'rbac.principal.replace_roles.v1': {
     request: z.strictObject({
       principalId: Id,
       roleIds: z.array(Id).max(200),
       expiresAt: z.record(Id, Instant).optional(),
+      isLeaving: z.boolean().optional(),
       dryRun,
     }),
     response: tried({ roles: z.array(z.object({ id: Id, name: z.string(), expiresAt: Instant.optional() })) }),

@@ -5,6 +5,7 @@ import type { RpcParsed, RpcResponse } from '@prime-nest/contracts/rpc';
 import { createRpc } from '@prime-nest/kit/bus/server';
 import { rolesOf } from './assignment/assignment.js';
 import type { PrincipalCommands } from './assignment/principal.command.js';
+import { attainableBits, grantableBits } from './policy/escalation.js';
 import { previewOf } from './policy/preview.js';
 import type { Replica } from './policy/replica.store.js';
 import { effectiveBits, namesOf } from './policy/snapshot.js';
@@ -23,7 +24,7 @@ export class PrincipalRpc {
   ) {}
 
   @Rpc('rbac.principal.get.v1')
-  async get({ principalId }: Request<'get'>): Promise<Response<'get'>> {
+  async get({ principalId, withReach }: Request<'get'>): Promise<Response<'get'>> {
     const { snapshot, nowMs } = await this.replica.fresh();
     const principal = snapshot.principals.get(principalId);
     return {
@@ -31,6 +32,14 @@ export class PrincipalRpc {
       isActive: principal?.isActive ?? true,
       roles: rolesOf(snapshot, principalId),
       permissions: namesOf(snapshot, effectiveBits(snapshot, principal, nowMs)),
+      ...(withReach === true
+        ? {
+            reach: {
+              attainable: namesOf(snapshot, attainableBits(snapshot, principalId, nowMs)),
+              grantable: namesOf(snapshot, grantableBits(snapshot, principalId)),
+            },
+          }
+        : {}),
       revision: snapshot.revision,
     };
   }

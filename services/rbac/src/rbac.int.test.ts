@@ -81,6 +81,26 @@ describe('two processes of rbac', () => {
     await bus.call('rbac.feature.update.v1', { id, description: '', isActive: true }, administrator);
   });
 
+  test('do not count as administrator, nor let do anything, whom a role reaches while his account is being deleted', async () => {
+    const [principalId, staying] = [newId(), newId()];
+    const { data } = await bus.call('rbac.role.list.v1', { search: 'admin' }, administrator);
+    const roleIds = data.map(({ id }) => id);
+    const replace = (id: string, roles: string[], more = {}) =>
+      bus.call('rbac.principal.replace_roles.v1', { principalId: id, roleIds: roles, ...more }, administrator);
+    await replace(principalId, roleIds);
+    await replace(principalId, [], { isLeaving: true });
+    await replace(principalId, roleIds);
+    expect(new Set(await effects(principalId, 'users:view', 10))).toEqual(new Set(['deny']));
+    await expect(replace(administratorId, [])).rejects.toMatchObject({ code: 'last_administrator' });
+    // The control: somebody whose account stays does count.
+    await replace(staying, roleIds);
+    const resigned = await replace(administratorId, [], { dryRun: true });
+    expect(resigned.preview).toBeDefined();
+    await replace(staying, []);
+    await expect(replace(staying, roleIds, { isLeaving: true })).rejects.toMatchObject({ code: 'validation_failed' });
+    await replace(principalId, [], { isLeaving: true });
+  });
+
   test('explain a decision now and as it was at an earlier revision', async () => {
     const principalId = newId();
     const check = { principalId, permission: 'audit:view' };

@@ -191,12 +191,44 @@ describe('changing and deleting a user', () => {
 
   test('a deactivation asks rbac first, so that the last administrator stays', async () => {
     expect((await call('PATCH', path, { isActive: false })).status).toBe(200);
-    expect(order().slice(1)).toEqual(['rbac.principal.set_active.v1', 'identity.account.update.v1']);
+    expect(order().slice(1, 3)).toEqual(['rbac.principal.set_active.v1', 'identity.account.update.v1']);
     servers.peers.answer('rbac.principal.set_active.v1', refuse('last_administrator'));
     servers.peers.forget();
     const refused = await call('PATCH', path, { isActive: false });
     expect([refused.status, (await problemOf(refused)).code]).toEqual([409, 'last_administrator']);
     expect(servers.peers.calls('identity.account.update.v1')).toEqual([]);
+  });
+
+  test('rbac does not count a user as active whom identity has just switched off', async () => {
+    // Somebody switched it on between the two steps.
+    const get = (isActive: boolean) => () => ({
+      principalId: user.id,
+      isActive,
+      roles: [],
+      permissions: [],
+      revision: 7,
+    });
+    servers.peers.answer('rbac.principal.get.v1', get(true));
+    expect((await call('PATCH', path, { isActive: false })).status).toBe(200);
+    expect(order().slice(1)).toEqual([
+      'rbac.principal.set_active.v1',
+      'identity.account.update.v1',
+      'rbac.principal.get.v1',
+      'rbac.principal.set_active.v1',
+    ]);
+    servers.peers.answer('rbac.principal.get.v1', get(false));
+    servers.peers.forget();
+    expect((await call('PATCH', path, { isActive: false })).status).toBe(200);
+    expect(servers.peers.calls('rbac.principal.set_active.v1')).toHaveLength(1);
+  });
+
+  test('a user who is deleted while he is switched on is switched off again', async () => {
+    servers.peers.answer('identity.account.update.v1', refuse('not_found'));
+    expect((await call('PATCH', path, { isActive: true })).status).toBe(404);
+    expect(servers.peers.calls('rbac.principal.set_active.v1').map(({ request }) => request)).toMatchObject([
+      { isActive: true },
+      { isActive: false },
+    ]);
   });
 
   test('a new name does not touch rbac', async () => {
@@ -208,8 +240,12 @@ describe('changing and deleting a user', () => {
     expect((await call('PATCH', path, {})).status).toBe(400);
   });
 
-  test('a deletion takes the roles first, and nothing at all from a user who does not exist', async () => {
+  test('a deletion takes the user out of the policy first, and nothing at all from one who does not exist', async () => {
     expect((await call('DELETE', path)).status).toBe(204);
+    expect(servers.peers.calls('rbac.principal.replace_roles.v1')[0]?.request).toMatchObject({
+      roleIds: [],
+      isLeaving: true,
+    });
     expect(order().slice(1)).toEqual(['rbac.principal.replace_roles.v1', 'identity.account.delete.v1']);
     servers.peers.answer('identity.account.get.v1', refuse('not_found'));
     servers.peers.forget();
@@ -217,21 +253,27 @@ describe('changing and deleting a user', () => {
     expect(order()).toEqual(['identity.account.get.v1']);
   });
 
-  test('a reset code for somebody with more rights is refused', async () => {
+  test('a reset code for somebody who may come to more than the caller could give is refused', async () => {
     servers.peers.answer('identity.password.issue_reset.v1', () => ({
       resetCode: 'once',
       expiresAt: '2026-01-31T10:00:00.000Z',
     }));
+    const reaches = ({ grantable, attainable }: { grantable: string[]; attainable: string[] }) =>
+      servers.peers.answer('rbac.principal.get.v1', ({ principalId }) => ({
+        principalId,
+        isActive: true,
+        roles: [],
+        permissions: ['users:edit', 'rbac:edit'],
+        reach: principalId === user.id ? { attainable: [], grantable } : { attainable, grantable: [] },
+        revision: 7,
+      }));
+    reaches({ grantable: ['users:edit'], attainable: ['users:edit'] });
     expect((await call('POST', `${path}/password-reset`)).status).toBe(201);
-    servers.peers.answer('rbac.principal.get.v1', ({ principalId }) => ({
-      principalId,
-      isActive: true,
-      roles: [],
-      permissions: principalId === user.id ? ['users:edit'] : ['users:edit', 'rbac:edit'],
-      revision: 7,
-    }));
+    // Not what the two may do at this moment: a role that is switched on later, a right of the caller's that ends.
+    reaches({ grantable: ['users:edit'], attainable: ['users:edit', 'rbac:edit'] });
     const refused = await call('POST', `${path}/password-reset`);
     expect([refused.status, (await problemOf(refused)).code]).toEqual([403, 'escalation_refused']);
+    expect((await call('POST', `/api/users/${user.id}/password-reset`)).status).toBe(201);
   });
 
   test('a dry run of new roles answers who would gain what, and no revision', async () => {

@@ -1,5 +1,6 @@
 import type { CallContext } from '@prime-nest/contracts/context';
-import type { rbacRpc } from '@prime-nest/contracts/rbac';
+import { AppError } from '@prime-nest/contracts/errors';
+import type { PermissionName, rbacRpc } from '@prime-nest/contracts/rbac';
 import type { RpcParsed } from '@prime-nest/contracts/rpc';
 import type { DeltaStep } from '../policy/delta.js';
 import type { Mutated, Mutation, Mutator } from '../policy/mutate.command.js';
@@ -26,12 +27,19 @@ export class PrincipalCommands {
 
   /**
    * Throws `reference_missing` for an unknown role, with nothing changed. Who may delete accounts may also take every
-   * role away: that is how an account leaves the policy.
+   * role away: that is how an account leaves the policy, for good if it says so.
    */
-  replaceRoles({ dryRun, ...wish }: Request<'replace_roles'>, context: CallContext): Promise<Mutated<AssignedRole[]>> {
+  async replaceRoles(
+    { dryRun, ...wish }: Request<'replace_roles'>,
+    context: CallContext,
+  ): Promise<Mutated<AssignedRole[]>> {
+    if (wish.isLeaving === true && wish.roleIds.length > 0) {
+      const violations = [{ pointer: '/roleIds', message: 'must be empty for a principal that is leaving' }];
+      throw new AppError('validation_failed', { details: { violations } });
+    }
     return this.#mutator.run({
       op: 'principal.replace_roles',
-      needs: wish.roleIds.length === 0 ? ['users:assign_roles', 'users:delete'] : ['users:assign_roles'],
+      needs: neededFor(wish),
       context,
       isDryRun: dryRun,
       write: writeRoles(wish),
@@ -69,32 +77,42 @@ export class PrincipalCommands {
 /** Writes the roles of a principal, which is active when it is new: for the command and for the seed. */
 export function writeRoles({
   principalId,
+  isLeaving = false,
   ...wish
-}: Wish & { principalId: string }): Mutation<AssignedRole[]>['write'] {
+}: Wish & { principalId: string; isLeaving?: boolean | undefined }): Mutation<AssignedRole[]>['write'] {
   return async ({ tx, policy, nowMs }) => {
     const before = assignmentsOf(policy, principalId);
     const wanted = wantedAssignments(policy, wish, nowMs);
     const result = assignedRoles(policy, wanted);
     const known = policy.principals.get(principalId);
-    if (known !== undefined && isSameAssignment(before, wanted)) return { result, delta: [] };
-    const isActive = known?.isActive ?? true;
+    const isActive = !isLeaving && (known?.isActive ?? true);
+    const isKnown = known?.isActive === isActive && isSameAssignment(before, wanted);
+    if (isKnown) return { result, delta: [] };
     await putPrincipal(tx, principalId, isActive);
     const stored = wanted.map(({ roleId, expiresAtMs }) => ({
       roleId,
       expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
     }));
     await replaceAssignments(tx, principalId, stored);
-    const shown = (roles: readonly AssignedRole[]) => ({ roles: roles.map(withoutState) });
+    const shown = (roles: readonly AssignedRole[], wasActive = true) => ({
+      roles: roles.map(withoutState),
+      ...(isLeaving ? { isActive: wasActive } : {}),
+    });
     return {
       result,
       delta: [putStep({ principalId, isActive, assignments: wanted })],
       event: {
         type: 'rbac.principal.roles_replaced.v1',
         resourceId: principalId,
-        change: { before: shown(assignedRoles(policy, before)), after: shown(result) },
+        change: { before: shown(assignedRoles(policy, before), known?.isActive), after: shown(result, isActive) },
       },
     };
   };
+}
+
+function neededFor({ roleIds, isLeaving }: Omit<Request<'replace_roles'>, 'dryRun'>): PermissionName[] {
+  if (isLeaving === true) return ['users:delete'];
+  return roleIds.length === 0 ? ['users:assign_roles', 'users:delete'] : ['users:assign_roles'];
 }
 
 function putStep(to: { principalId: string; isActive: boolean; assignments: readonly Assignment[] }): DeltaStep {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { applyDelta, compile } from './compile.js';
 import type { DeltaStep } from './delta.js';
-import { givenBits, grantableBits } from './escalation.js';
+import { attainableBits, givenBits, grantableBits } from './escalation.js';
 import { namesOf } from './snapshot.js';
 
 const holding = (id: string, roles: string[], isActive = true): DeltaStep => ({
@@ -75,4 +75,33 @@ test('nothing can be given by who is unknown or not active', () => {
   expect(grantable('somebody')).toEqual(['f:b', 'off:x']);
   expect(grantable('retired')).toEqual([]);
   expect(grantable('nobody')).toEqual([]);
+});
+
+describe('who gets the means to sign in as another gets', () => {
+  const ends = (expiresAtMs: number | null): DeltaStep => ({
+    op: 'principal.put',
+    id: 'temporary',
+    isActive: true,
+    roles: [{ id: 'big', expiresAtMs }],
+  });
+  const attainable = (id: string, snapshot = before, nowMs = 0) =>
+    namesOf(snapshot, attainableBits(snapshot, id, nowMs));
+
+  test('what is switched off now, too: the feature, the role, the principal', () => {
+    expect(attainable('somebody')).toEqual(['f:b', 'off:x']);
+    expect(attainable('retired')).toEqual(['f:b', 'off:x']);
+    const sleeper = applyDelta(before, { revision: 2, delta: [holding('sleeper', ['asleep'])] });
+    expect(attainable('sleeper', sleeper)).toEqual(['f:b']);
+    expect(attainable('nobody')).toEqual([]);
+  });
+
+  test('what ends, until it has ended; and whoever holds it so cannot give it', () => {
+    const snapshot = applyDelta(before, { revision: 2, delta: [ends(1_000)] });
+    expect(attainable('temporary', snapshot, 999)).toEqual(['f:b', 'off:x']);
+    expect(attainable('temporary', snapshot, 1_000)).toEqual([]);
+    expect(namesOf(snapshot, grantableBits(snapshot, 'temporary'))).toEqual([]);
+    // The control.
+    const lasting = applyDelta(before, { revision: 2, delta: [ends(null)] });
+    expect(namesOf(lasting, grantableBits(lasting, 'temporary'))).toEqual(['f:b', 'off:x']);
+  });
 });

@@ -25,6 +25,16 @@ export function grantableBits(snapshot: PolicySnapshot, actorId: string): Bitset
   return snapshot.setGrants.row(actor.slot);
 }
 
+/**
+ * What somebody who can act as the principal may come to: everything that its roles grant until they end, whether the
+ * principal, the roles and the features are switched on now or not. The counterpart of {@link grantableBits} for whoever
+ * is about to hand somebody the means to sign in as another.
+ */
+export function attainableBits(snapshot: PolicySnapshot, principalId: string, nowMs: number): Bitset {
+  const lasting = assignmentsOf(snapshot, principalId).filter(({ expiresAtMs }) => (expiresAtMs ?? Infinity) > nowMs);
+  return union(lasting.map(({ roleId }) => grantsOf(snapshot.roles.get(roleId))));
+}
+
 function* byRoles(before: PolicySnapshot, after: PolicySnapshot): IterableIterator<Bitset> {
   for (const role of after.roles.values()) {
     const old = before.roles.get(role.id);
