@@ -3,23 +3,13 @@ import { eventually } from '@prime-nest/testkit/eventually';
 import { startTestNats } from '@prime-nest/testkit/nats';
 import type { TestNats } from '@prime-nest/testkit/nats';
 import { createTestDatabase } from '@prime-nest/testkit/postgres';
+import { query } from '@prime-nest/testkit/query';
 import { startTestRedis } from '@prime-nest/testkit/redis';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { createConnection } from 'node:net';
 import { once } from 'node:events';
-import pg from 'pg';
-
-async function query(connectionString: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows as unknown[];
-  } finally {
-    await client.end();
-  }
-}
 
 class CreateThing {
   readonly name = 'CreateThing1700000000000';

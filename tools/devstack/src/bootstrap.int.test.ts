@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { query } from '@prime-nest/testkit/query';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
 import { bootstrapDatabase, bootstrapRoles, databaseUrl, rolePasswords, serviceUrls } from './bootstrap.js';
 import { startPostgres } from './postgres-server.js';
 import { databaseServices } from './roles-sql.js';
@@ -22,16 +22,6 @@ afterAll(async () => {
   await server.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function query(connectionString: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 const catalogue = () =>
   query(

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { query } from '@prime-nest/testkit/query';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +9,6 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import pg from 'pg';
 import { identify } from './process-identity.js';
 import type { SystemState } from './state.js';
 import { waitUntil } from './wait.js';
@@ -87,16 +87,6 @@ const stop = async (launcher: Launcher): Promise<number | null> => {
 const currentState = (): SystemState => JSON.parse(readFileSync(path.join(home, 'state.json'), 'utf8')) as SystemState;
 const alive = (pids: Readonly<Record<string, number>>): string[] =>
   Object.keys(pids).filter((name) => identify(pids[name] as number) !== undefined);
-
-async function query(connectionString: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows as unknown[];
-  } finally {
-    await client.end();
-  }
-}
 
 describe('npm start', () => {
   test('starts everything, stops everything when told, and keeps the data for the next start', async () => {

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { query } from '@prime-nest/testkit/query';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
 import { standInFolder } from './folders.js';
 import { startPostgres } from './postgres-server.js';
 
@@ -14,16 +14,6 @@ afterAll(() => {
   rmSync(path.dirname(standInFolder(path.join(folder, 'closed/pg'))), { recursive: true, force: true });
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function query(connectionString: string, sql: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query(sql)).rows as unknown[];
-  } finally {
-    await client.end();
-  }
-}
 
 describe('startPostgres', () => {
   test('works below a folder that only its owner can enter, as root too, and forgets data whose home is gone', async () => {
