@@ -1,13 +1,15 @@
 export interface IpAddress {
-  /** Without zone, IPv4-mapped IPv6 as IPv4. */
+  /** IPv4-mapped IPv6 as IPv4. */
   readonly ip: string;
   /** One household or host: the address itself for IPv4, the /64 for IPv6, whose owner has 2^64 addresses. */
   readonly network: string;
 }
 
-/** Reads an address in any of its spellings. No text makes it throw; what is no address belongs to no network of anybody. */
-export function readIpAddress(text: string): IpAddress {
-  const ip = text.replace(/%.*$/, '');
+/**
+ * Reads an address, without a zone, in any of its spellings. No text makes it throw; what is no address belongs to no
+ * network of anybody.
+ */
+export function readIpAddress(ip: string): IpAddress {
   if (!ip.includes(':')) return { ip, network: ip };
   const groups = groupsOf(ip);
   const ipv4 = mappedIpv4(groups);

@@ -10,7 +10,10 @@ export interface ClientAddress {
   readonly key: string;
 }
 
-/** `raw`: the peer's address, or what the last trusted proxy said it was. */
+/**
+ * `raw`: the peer's address, or what the last trusted proxy said it was. A zone (`fe80::1%eth0`) is a name of this
+ * machine and says nothing of the client: it ends here, and contracts know none.
+ */
 export function clientAddress(raw: string | undefined): ClientAddress {
   const text = (raw ?? '').replace(/%.*$/, '');
   if (!Ip.safeParse(text).success) return { key: 'unknown' };

@@ -69,6 +69,7 @@ describe("a client's address", () => {
         expect(clientAddress(`${ip}%eth0`).key).toBe(key);
       }),
     );
+    expect(clientAddress('fe80::1%br_lan:1')).toEqual({ ip: 'fe80::1', key: 'fe80:0:0:0::/64' });
   });
 
   test('that is none has one common counter and is not recorded', () => {
