@@ -11,7 +11,8 @@ import { z } from 'zod';
 import { serviceContext } from '../context.js';
 import { silentLogger } from '../log.js';
 import { createBusClient } from './client.js';
-import { connectBus } from './connection.js';
+import { busHealth, connectBus, drainBus } from './connection.js';
+import { Listener } from './listener.js';
 
 const contracts = {
   'demo.thing.work.v1': {
@@ -23,13 +24,18 @@ const contracts = {
 } as const satisfies RpcContracts;
 
 const fixture = path.resolve(import.meta.dirname, '..', '..', 'test-fixtures', 'demo-service.mjs');
+const running = new Set<Replica>();
 let nats: TestServer;
 
 beforeAll(async () => {
   const dataDir = await runFolder('kit-drain');
   nats = await controllable((port) => startNats({ dataDir, port, env: { ...process.env, NATS_URL: undefined } }));
 });
-afterAll(() => nats.stop());
+afterAll(async () => {
+  // Of a test that failed some still run, and whoever waits for their output would wait for ever.
+  await Promise.all([...running].map((replica) => replica.stop('SIGKILL')));
+  await nats.stop();
+});
 
 interface Replica {
   readonly pid: number;
@@ -49,17 +55,20 @@ async function startReplica(): Promise<Replica> {
   });
   const exit = new Promise<number | null>((resolve) => {
     child.on('close', (code) => {
+      running.delete(replica);
       resolve(code);
     });
   });
-  await eventually(() => isReady);
-  return {
+  const replica: Replica = {
     pid: child.pid ?? 0,
     stop: (signal = 'SIGTERM') => {
       child.kill(signal);
       return exit;
     },
   };
+  running.add(replica);
+  await eventually(() => isReady);
+  return replica;
 }
 
 /** Guards "SIGTERM loses no request": a deployment must be invisible to callers. */
@@ -120,4 +129,27 @@ test('rolling restarts of two replicas under load lose no request', async () => 
   process.stdout.write(
     `requests through 4 graceful stops: ${String(sentBefore)}, lost: 0; by one kill: ${String(lost.length)}\n`,
   );
+});
+
+test('whoever has lost the bus stops at once, not when the next server is tried', async () => {
+  const log = silentLogger();
+  const connection = await connectBus({ servers: `nats://127.0.0.1:${String(nats.port)}`, name: 'lonely', log });
+  const listener = new Listener({ connection, subject: 'demo.thing.work.v1', onMessage: () => undefined, log });
+  await listener.start();
+  try {
+    await nats.kill();
+    await eventually(() => !busHealth(connection).isConnected);
+    // The control: a round trip begun now ends with the next attempt to connect, and not before.
+    const roundTrip = connection.flush().then(
+      () => 'answered',
+      () => 'given up',
+    );
+    const stopped = listener.stop().then(() => 'stopped');
+    expect(await Promise.race([roundTrip, stopped])).toBe('stopped');
+    await drainBus(connection);
+    expect([listener.isListening(), connection.isClosed()]).toEqual([false, true]);
+  } finally {
+    await connection.close();
+    await nats.restart();
+  }
 });

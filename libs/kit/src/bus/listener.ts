@@ -74,7 +74,9 @@ export class Listener {
     clearTimeout(this.#retry);
     const subscription = this.#subscription;
     if (subscription === undefined || subscription.isClosed()) return;
-    await subscription.drain().catch(() => undefined);
+    // Without a server nothing is on its way, and a round trip would end with the next attempt to connect.
+    if (busHealth(this.#options.connection).isConnected) await subscription.drain().catch(() => undefined);
+    else subscription.unsubscribe();
   }
 
   #tryAgain(): void {
