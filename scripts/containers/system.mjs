@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -64,10 +64,24 @@ export async function composeSystem() {
     },
     down() {
       for (const follower of followers) follower.kill();
+      const volumes = volumesOf(docker, project);
       composed('down', '--volumes', '--remove-orphans', '--timeout', '20');
+      for (const volume of volumes) spawnSync(docker, ['volume', 'rm', volume], { stdio: 'ignore' });
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Volumes of the project's containers. Those that an image asks for have no name, and compose hands them on when it makes a
+ * container again: the engine then takes them for somebody's own, and its `down --volumes` leaves them.
+ */
+function volumesOf(docker, project) {
+  const label = `label=com.docker.compose.project=${project}`;
+  const ids = run(docker, ['ps', '--all', '--quiet', '--filter', label], { quiet: true }).split('\n').filter(Boolean);
+  if (ids.length === 0) return [];
+  const mounts = JSON.parse(run(docker, ['inspect', ...ids], { quiet: true })).flatMap(({ Mounts }) => Mounts);
+  return [...new Set(mounts.filter(({ Type, Name }) => Type === 'volume' && Name).map(({ Name }) => Name))];
 }
 
 /** Repeats until it holds; throws what was last wrong after the deadline. */
