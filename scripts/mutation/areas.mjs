@@ -1,6 +1,7 @@
 /**
  * Code where a small mistake is a hole, and the tests that must notice it: pure rules only, so that a run needs no
- * server. `mutate` and `tests` are relative to the folder of the project.
+ * server. `mutate` and `tests` are relative to the folder of the project. `timeoutMs`: how long a change may keep the
+ * tests from ending, beyond one and a half times what they take; 20 seconds unless said.
  */
 export const areas = {
   'token-verification': {
@@ -26,6 +27,21 @@ export const areas = {
     folder: 'services/rbac',
     mutate: ['src/policy/{judge,decide,compile,bitset,escalation,administrators}.ts'],
     tests: ['src/policy/*.test.ts'],
+  },
+  // What the decision looks into: a row of somebody else would be somebody else's permissions.
+  'decision-rows': {
+    project: 'rbac',
+    folder: 'services/rbac',
+    mutate: ['src/policy/{bit-rows,principal-table}.ts'],
+    tests: ['src/policy/tables.property.test.ts'],
+  },
+  'decision-ids': {
+    project: 'rbac',
+    folder: 'services/rbac',
+    mutate: ['src/policy/uuid-table.ts'],
+    tests: ['src/policy/tables.property.test.ts'],
+    // One change in eight makes a search endless; without it the tests take a second.
+    timeoutMs: 6_000,
   },
   'audit-proofs': {
     project: 'kit',

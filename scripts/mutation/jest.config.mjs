@@ -7,6 +7,7 @@ const project = root.projects.find(({ displayName }) => displayName === area.pro
 
 export default {
   ...project,
+  setupFiles: [`${import.meta.dirname}/properties.mjs`],
   testMatch: area.tests.map((pattern) => `<rootDir>/${pattern}`),
   testPathIgnorePatterns: [...project.testPathIgnorePatterns, '\\.int\\.test\\.ts$'],
 };

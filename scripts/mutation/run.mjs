@@ -39,7 +39,7 @@ for (const name of chosen) {
     plugins: ['@stryker-mutator/jest-runner', './scripts/mutation/messages.mjs'],
     ignorers: ['messages'],
     // Generous: a change that only a slow machine catches must not count as noticed.
-    timeoutMS: 20_000,
+    timeoutMS: area.timeoutMs ?? 20_000,
     coverageAnalysis: 'perTest',
     concurrency: Number(process.env.MUTATION_CONCURRENCY ?? 1),
     ignorePatterns: ['.cache', '.nx', '.prime-nest', 'bench', 'deploy', 'docs', 'tests', 'tools'],
