@@ -100,7 +100,9 @@ describe('a table of ids', () => {
     expect(table.size).toBe(ids.length);
     expect(ids.filter((id, i) => table.get(id) !== i + 1)).toEqual([]);
     expect(ids.filter((_, i) => table.get(idAt(i + ids.length)) !== 0)).toEqual([]);
-    expect([...table.entries()].sort(([, a], [, b]) => a - b)).toEqual(ids.map((id, i) => [id, i + 1]));
+    const listed = [...table.entries()];
+    expect(listed.length).toBe(ids.length);
+    expect(listed.filter(([id, number]) => ids[number - 1] !== id)).toEqual([]);
   });
 
   test.each([
