@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
@@ -34,4 +35,19 @@ describe('standard output', () => {
     child.stdout.destroy();
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
   });
+
+  test('that takes no line, because its disk is full or its reader has gone, does not keep the process from its work', async () => {
+    const full = existsSync('/dev/full') ? [openSync('/dev/full', 'w')] : [];
+    for (const stdout of [...full, 'pipe' as const]) {
+      const child = spawn(process.execPath, [fixture, 'continues'], { stdio: ['ignore', stdout, 'pipe'] });
+      let said = '';
+      child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+      child.stdout?.destroy();
+      const ended = new Promise((resolve) => child.on('close', resolve));
+      const patience = setTimeout(() => child.kill('SIGKILL'), 20_000);
+      expect([await ended, said]).toEqual([0, 'still serving']);
+      clearTimeout(patience);
+    }
+    for (const fd of full) closeSync(fd);
+  }, 60_000);
 });

@@ -6,8 +6,15 @@ const log = createLogger({ service: 'demo', level: 'info' });
 const other = createLogger({ service: 'other', level: 'info' });
 for (let i = 0; i < 1_000; i++) (i % 2 === 0 ? log : other).info({ attempt: i }, 'test.line');
 // In the same turn, past the logger: what stands before it in the output was not kept back.
-if (process.argv[2] !== 'unread') writeSync(1, 'end of the turn\n');
+if (!['unread', 'continues'].includes(process.argv[2])) writeSync(1, 'end of the turn\n');
+// Few lines of later turns, too: they are written another way than many at once.
+const later = (left) => (left === 0 ? process.stderr.write('still serving') : setImmediate(goOn, left));
+const goOn = (left) => {
+  log.info({ attempt: left }, 'test.line');
+  later(left - 1);
+};
 const endings = {
+  continues: () => later(3),
   returns: () => undefined,
   unread: () => undefined,
   exits: () => process.exit(0),
