@@ -1,5 +1,6 @@
 /** Writes numbered lines in one turn of the event loop, then ends as the argument says; for the tests of the log. */
 import { writeSync } from 'node:fs';
+import { setImmediate } from 'node:timers';
 import { createLogger } from '@prime-nest/kit/log';
 
 const log = createLogger({ service: 'demo', level: 'info' });
