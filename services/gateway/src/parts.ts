@@ -65,7 +65,7 @@ export interface Parts extends AppParts {
 export function createParts({ config, connection, log, clock = systemClock, isDraining }: PartsOptions): Parts {
   const calls = withCircuits(createBusClient({ connection, contracts: rpc, log }), log);
   const keys = new KeySet();
-  const revocations = new RevocationSet();
+  const revocations = new RevocationSet(systemClocks.monoMs);
   revocationsAge.from(() => (lease.ageMs(momentOf(clocks)) ?? Number.POSITIVE_INFINITY) / 1000);
   const lease = new Lease(revocationLeaseMs);
   const clocks = { ...systemClocks, wallMs: () => clock().getTime() };

@@ -10,14 +10,14 @@ const session = (sessionId: string): Revocation => ({ kind: 'session', sessionId
 const epoch = (minEpoch: number): Revocation => ({ kind: 'epoch', accountId: 'a1', minEpoch, until });
 
 function loaded(revocations: Revocation[] = []): RevocationSet {
-  const set = new RevocationSet();
+  const set = new RevocationSet(() => 0);
   set.load({ after: 0, sequence: 10, revocations }, start);
   return set;
 }
 
 describe('the revocation set', () => {
   test('knows nothing until it has been loaded', () => {
-    const set = new RevocationSet();
+    const set = new RevocationSet(() => 0);
     expect(set.apply({ sequence: 1, revocations: [] }, start)).toBe(false);
     expect(set.sequence).toBe(0);
     set.load({ after: 0, sequence: 1, revocations: [] }, start);
@@ -35,6 +35,29 @@ describe('the revocation set', () => {
     const set = loaded([session('s1'), epoch(9)]);
     expect(set.isRevoked(claims, start + 899_999)).toBe(true);
     expect(set.isRevoked(claims, start + 900_000)).toBe(false);
+  });
+
+  test('a clock that leaps ahead and is set back brings nothing back', () => {
+    let monoMs = 0;
+    const set = new RevocationSet(() => monoMs);
+    set.load(
+      { after: 0, sequence: 2, revocations: [session('s1'), { ...epoch(9), accountId: 'a2' } as Revocation] },
+      start,
+    );
+    const refused = () =>
+      [claims, { ...claims, sid: 's2', sub: 'a2' }].map((one) => set.isRevoked(one, start + 120_000));
+    monoMs = 61_000;
+    set.apply({ sequence: 2, revocations: [] }, start + 86_400_000);
+    expect(refused()).toEqual([true, true]);
+    // What is told while the clock is ahead, too.
+    set.apply({ sequence: 3, revocations: [session('s3')] }, start + 86_400_000);
+    monoMs = 130_000;
+    set.apply({ sequence: 3, revocations: [] }, start + 86_400_000);
+    expect(set.isRevoked({ ...claims, sid: 's3' }, start + 120_000)).toBe(true);
+    // The control: when no token can be left, nothing is kept.
+    monoMs = 61_000 + 3_600_000 + 61_000;
+    set.apply({ sequence: 3, revocations: [] }, start + 3_722_000);
+    expect(refused()).toEqual([false, false]);
   });
 
   test('an epoch never falls, whatever arrives late', () => {

@@ -7,25 +7,39 @@ export interface RevocationMessage {
   readonly revocations: readonly Revocation[];
 }
 
-interface Epoch {
-  readonly minEpoch: number;
+interface Entry {
   readonly untilMs: number;
+  /** On the clock that never jumps: not thrown away before. */
+  readonly keptUntilMonoMs: number;
+}
+
+interface Epoch extends Entry {
+  readonly minEpoch: number;
 }
 
 const pruneEveryMs = 60_000;
+/** The longest that an access token lives. */
+const keptMs = 3_600_000;
 const aheadMax = 1_000;
 
 /**
  * What has been revoked although its signature still holds. It only ever gains entries until they end by themselves:
- * no message, however late or repeated, brings a session back. It knows up to which number nothing is missing.
+ * no message, however late or repeated, brings a session back. Nor does a wall clock that leaps ahead and is set back: an
+ * entry is thrown away when the clock that never jumps says, too, that no token can need it any more. It knows up to
+ * which number nothing is missing.
  */
 export class RevocationSet {
-  readonly #sessions = new Map<string, number>();
+  readonly #monoMs: () => number;
+  readonly #sessions = new Map<string, Entry>();
   readonly #epochs = new Map<string, Epoch>();
   /** Messages that came before an earlier one: where each ends, by where it begins. */
   readonly #ahead = new Map<number, number>();
   #sequence = 0;
-  #prunedAtMs = Number.NEGATIVE_INFINITY;
+  #prunedAtMonoMs = Number.NEGATIVE_INFINITY;
+
+  constructor(monoMs: () => number) {
+    this.#monoMs = monoMs;
+  }
 
   /** Everything up to here is known. 0 before the first list. */
   get sequence(): number {
@@ -33,8 +47,8 @@ export class RevocationSet {
   }
 
   isRevoked({ sid, sub, ver }: AccessTokenClaims, nowMs: number): boolean {
-    const sessionUntilMs = this.#sessions.get(sid);
-    if (sessionUntilMs !== undefined && sessionUntilMs > nowMs) return true;
+    const session = this.#sessions.get(sid);
+    if (session !== undefined && session.untilMs > nowMs) return true;
     const epoch = this.#epochs.get(sub);
     return epoch !== undefined && epoch.untilMs > nowMs && ver < epoch.minEpoch;
   }
@@ -74,24 +88,30 @@ export class RevocationSet {
   }
 
   #add(revocations: readonly Revocation[], nowMs: number): void {
+    const monoMs = this.#monoMs();
+    const keptUntilMonoMs = monoMs + keptMs;
     for (const revocation of revocations) {
-      const untilMs = Date.parse(revocation.until);
+      const until = Date.parse(revocation.until);
       if (revocation.kind === 'session') {
-        this.#sessions.set(revocation.sessionId, Math.max(untilMs, this.#sessions.get(revocation.sessionId) ?? 0));
+        const untilMs = Math.max(until, this.#sessions.get(revocation.sessionId)?.untilMs ?? 0);
+        this.#sessions.set(revocation.sessionId, { untilMs, keptUntilMonoMs });
       } else {
         const known = this.#epochs.get(revocation.accountId);
         this.#epochs.set(revocation.accountId, {
           minEpoch: Math.max(revocation.minEpoch, known?.minEpoch ?? 0),
-          untilMs: Math.max(untilMs, known?.untilMs ?? 0),
+          untilMs: Math.max(until, known?.untilMs ?? 0),
+          keptUntilMonoMs,
         });
       }
     }
-    if (nowMs - this.#prunedAtMs > pruneEveryMs) this.#prune(nowMs);
+    if (monoMs - this.#prunedAtMonoMs > pruneEveryMs) this.#prune(nowMs, monoMs);
   }
 
-  #prune(nowMs: number): void {
-    this.#prunedAtMs = nowMs;
-    for (const [id, untilMs] of this.#sessions) if (untilMs <= nowMs) this.#sessions.delete(id);
-    for (const [id, { untilMs }] of this.#epochs) if (untilMs <= nowMs) this.#epochs.delete(id);
+  #prune(nowMs: number, monoMs: number): void {
+    this.#prunedAtMonoMs = monoMs;
+    for (const entries of [this.#sessions, this.#epochs] as const) {
+      for (const [id, { untilMs, keptUntilMonoMs }] of entries)
+        if (untilMs <= nowMs && keptUntilMonoMs <= monoMs) entries.delete(id);
+    }
   }
 }

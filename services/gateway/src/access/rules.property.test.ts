@@ -109,7 +109,7 @@ describe('the revocation set', () => {
           .map((message, index) => ({ message, at: (sorting[index % 20] ?? 0) % 97 }))
           .sort((a, b) => a.at - b.at)
           .map(({ message }) => message);
-        const [straight, mixed] = [new RevocationSet(), new RevocationSet()];
+        const [straight, mixed] = [new RevocationSet(() => 0), new RevocationSet(() => 0)];
         for (const message of messages) expect(straight.apply(message, startMs)).toBe(true);
         for (const message of shuffled) mixed.apply(message, startMs);
         expect(mixed.sequence).toBe(messages.length);
@@ -122,7 +122,7 @@ describe('the revocation set', () => {
   test('never lets a session back in before its time, whatever it hears later', () => {
     fc.assert(
       fc.property(revocations, revocations, (first, later) => {
-        const set = new RevocationSet();
+        const set = new RevocationSet(() => 0);
         set.load({ after: 0, sequence: 1, revocations: first.map(toRevocation) }, startMs);
         const refused = tokens.filter((claims) => set.isRevoked(claims, startMs + 30_000));
         set.apply({ sequence: 50, revocations: later.map(toRevocation) }, startMs);
@@ -134,7 +134,7 @@ describe('the revocation set', () => {
   });
 
   test('begins anew after a restart: what came ahead of the old numbers says nothing about the new ones', () => {
-    const set = new RevocationSet();
+    const set = new RevocationSet(() => 0);
     const one = [toRevocation({ kind: 'session', id: 0, epoch: 0, minutes: 5 })];
     set.load({ after: 0, sequence: 10, revocations: [] }, startMs);
     expect(set.apply({ sequence: 12, revocations: one }, startMs)).toBe(false);
@@ -147,7 +147,7 @@ describe('the revocation set', () => {
     set.load({ after: 5, sequence: 20, revocations: [] }, startMs);
     expect(set.sequence).toBe(0);
     // The control: without the restart the two meet.
-    const whole = new RevocationSet();
+    const whole = new RevocationSet(() => 0);
     whole.load({ after: 0, sequence: 10, revocations: [] }, startMs);
     whole.apply({ sequence: 12, revocations: one }, startMs);
     expect(whole.apply({ sequence: 11, revocations: one }, startMs)).toBe(true);
@@ -155,18 +155,22 @@ describe('the revocation set', () => {
   });
 
   test('still knows what has not ended when it throws away what has', () => {
-    const set = new RevocationSet();
+    let monoMs = 0;
+    const set = new RevocationSet(() => monoMs);
     const short = [0, 1].map((id) => toRevocation({ kind: id === 0 ? 'session' : 'epoch', id, epoch: 5, minutes: 1 }));
-    const long = [2, 3].map((id) => toRevocation({ kind: id === 2 ? 'session' : 'epoch', id, epoch: 5, minutes: 20 }));
+    const long = [2, 3].map((id) => toRevocation({ kind: id === 2 ? 'session' : 'epoch', id, epoch: 5, minutes: 120 }));
     set.load({ after: 0, sequence: 1, revocations: [...short, ...long] }, startMs);
-    set.apply({ sequence: 2, revocations: [] }, startMs + 120_000);
+    monoMs = 3_600_000;
+    set.apply({ sequence: 2, revocations: [] }, startMs + monoMs);
     const known = (id: number, at: number) =>
       set.isRevoked({ sid: `s${String(id)}`, sub: `a${String(id)}`, ver: 0 } as AccessTokenClaims, at);
     // Gone also for a clock that is set back: nothing is left of them in memory.
     expect([0, 1, 2, 3].map((id) => known(id, startMs + 59_999))).toEqual([false, false, true, true]);
-    const kept = new RevocationSet();
+    monoMs = 0;
+    const kept = new RevocationSet(() => monoMs);
     kept.load({ after: 0, sequence: 1, revocations: short }, startMs);
-    kept.apply({ sequence: 1, revocations: [] }, startMs + 60_000);
+    monoMs = 3_599_999;
+    kept.apply({ sequence: 1, revocations: [] }, startMs + monoMs);
     expect(kept.isRevoked({ sid: 's0', sub: 'a9', ver: 0 } as AccessTokenClaims, startMs + 59_999)).toBe(true);
   });
 
@@ -174,7 +178,7 @@ describe('the revocation set', () => {
     const arrived = fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 30 });
     fc.assert(
       fc.property(arrived, (sequences) => {
-        const set = new RevocationSet();
+        const set = new RevocationSet(() => 0);
         const heard = new Set<number>();
         for (const sequence of sequences) {
           heard.add(sequence);
