@@ -60,6 +60,11 @@ export function isRetryable(error: unknown): boolean {
   return code === '40001' || code === '40P01';
 }
 
+/** Whether a statement was refused because one before it in the same transaction has failed. */
+export function isAbortedTransaction(error: unknown): boolean {
+  return codeOf(error) === '25P02';
+}
+
 /** Whether `error` is a unique violation, of that constraint or index when one is named. */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
   return codeOf(error) === '23505' && (constraint === undefined || fieldOf(error, 'constraint') === constraint);

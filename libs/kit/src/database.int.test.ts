@@ -174,6 +174,27 @@ describe('a transaction', () => {
     expect(ran).toEqual(['132']);
   });
 
+  test('a statement that was sent and failed is the reason, also for what is asked behind it, and is run again if it may be', async () => {
+    await admin.query(
+      `CREATE FUNCTION rbac.fail(text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'failed' USING ERRCODE = $1; END $$;
+       GRANT EXECUTE ON FUNCTION rbac.fail(text) TO rbac`,
+    );
+    const sendAndAsk = async (code: string) => {
+      let runs = 0;
+      const failure: unknown = await database
+        .transaction(async (tx) => {
+          runs++;
+          tx.send({ name: 'test.fail', text: 'SELECT rbac.fail($1)' }, [code]);
+          await tx.query('SELECT 1');
+        })
+        .catch((error: unknown) => error);
+      return { runs, failure };
+    };
+    expect(await sendAndAsk('23505')).toMatchObject({ runs: 1, failure: { code: '23505' } });
+    // A conflict: three times in all.
+    expect(await sendAndAsk('40001')).toMatchObject({ runs: 3, failure: { code: 'unavailable' } });
+  });
+
   test('loses no increment under serializable contention: conflicts are run again', async () => {
     await database.query('INSERT INTO thing (id) VALUES (20)');
     const increment = () =>

@@ -7,7 +7,7 @@ import { isPastDeadline } from './context.js';
 import { clientConfig, connectTimeoutMs } from './database-connection.js';
 import { watchPool } from './database-metrics.js';
 import type { DatabaseSsl } from './database-connection.js';
-import { asUnavailable, isConnectionInDoubt, isRetryable } from './database-errors.js';
+import { asUnavailable, isAbortedTransaction, isConnectionInDoubt, isRetryable } from './database-errors.js';
 import type { Logger } from './log.js';
 import { retryWithin } from './retry.js';
 import type { Secret } from './secret.js';
@@ -103,6 +103,16 @@ export class Tx {
     if (failed?.status === 'rejected') throw failed.reason;
   }
 
+  /**
+   * Why the transaction failed, when `error` may only be what came of it: behind a sent statement that failed, PostgreSQL
+   * refuses every other without saying why. @internal
+   */
+  static async reasonOf(tx: Tx, error: unknown): Promise<unknown> {
+    if (!isAbortedTransaction(error)) return error;
+    const failed = (await Promise.allSettled(tx.#sent)).find(({ status }) => status === 'rejected');
+    return failed?.status === 'rejected' ? failed.reason : error;
+  }
+
   /** @internal */
   static end(tx: Tx, isCommitted: boolean): void {
     tx.#isOpen = false;
@@ -173,7 +183,8 @@ export class Database {
       await Tx.settle(tx, () => guard(() => runner.commitTransaction()));
       Tx.end(tx, true);
       return result;
-    } catch (error) {
+    } catch (thrown) {
+      const error = tx === undefined ? thrown : await Tx.reasonOf(tx, thrown);
       if (tx !== undefined) Tx.end(tx, false);
       // The first error is the one to tell; a failing ROLLBACK means the connection is gone, and with it the transaction.
       const rollback =
