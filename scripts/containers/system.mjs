@@ -26,7 +26,12 @@ export async function composeSystem() {
   // The classic builder works with every client; BuildKit needs a plug-in that is not always there.
   if (compose.length === 1) env.DOCKER_BUILDKIT = '0';
   const [program, ...first] = compose;
-  const composed = (...args) => run(program, [...first, ...args], { env, quiet: true, timeout: 1_500_000 });
+  const volumes = new Set();
+  const composed = (...args) => {
+    // Whatever this does to containers, what they had is known by then.
+    if (args[0] !== 'ps') for (const volume of volumesOf(docker, project)) volumes.add(volume);
+    return run(program, [...first, ...args], { env, quiet: true, timeout: 1_500_000 });
+  };
   const container = (service) => composed('ps', '--quiet', service).trim().split('\n')[0];
   const followers = [];
 
@@ -64,7 +69,6 @@ export async function composeSystem() {
     },
     down() {
       for (const follower of followers) follower.kill();
-      const volumes = volumesOf(docker, project);
       composed('down', '--volumes', '--remove-orphans', '--timeout', '20');
       for (const volume of volumes) spawnSync(docker, ['volume', 'rm', volume], { stdio: 'ignore' });
       rmSync(home, { recursive: true, force: true });
@@ -74,7 +78,7 @@ export async function composeSystem() {
 
 /**
  * Volumes of the project's containers. Those that an image asks for have no name, and compose hands them on when it makes a
- * container again: the engine then takes them for somebody's own, and its `down --volumes` leaves them.
+ * container again: the engine then takes them for somebody's own, and neither `down --volumes` nor `rm -v` ends them.
  */
 function volumesOf(docker, project) {
   const label = `label=com.docker.compose.project=${project}`;
