@@ -40,7 +40,7 @@ export const areas = {
     folder: 'services/rbac',
     mutate: ['src/policy/uuid-table.ts'],
     tests: ['src/policy/tables.property.test.ts'],
-    // One change in eight makes a search endless; without it the tests take a second.
+    // One change in six makes a search endless; without it the tests take a second.
     timeoutMs: 6_000,
   },
   'audit-proofs': {
