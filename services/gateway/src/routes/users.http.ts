@@ -178,7 +178,8 @@ export class UsersHttp {
   @Requires('users:edit', { limit: { name: 'issue-reset', share: 0.05 } })
   @Describe({
     summary: 'Make a one-time code with which a user can set a new password',
-    description: 'To be passed on to the user. Refused for a user who may do something that the caller may not.',
+    description:
+      'To be passed on to the user. Refused for a user whose roles, also those that are switched off, give something that the caller may not give on.',
     status: 201,
     response: ResetCode,
     example: { resetCode: 'a-code-that-is-shown-once', expiresAt: '2026-01-31T10:00:00.000Z' },
