@@ -1,8 +1,17 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
+/** Below what systems give to outgoing connections by default: none of those takes a port before it is bound. */
+const [lowest, highest] = [20_000, 32_768];
+const attemptsMax = 50;
+
 /** A port of 127.0.0.1 that was free a moment ago. Whoever binds it retries with another when it was taken since. */
-export function freePort(): Promise<number> {
-  return listenOnce(0) as Promise<number>;
+export async function freePort(): Promise<number> {
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const free = await listenOnce(randomInt(lowest, highest));
+    if (free !== undefined) return free;
+  }
+  throw new Error(`no port between ${lowest} and ${highest} is free`);
 }
 
 export interface ChosenPort {
