@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream';
 import { AppError } from '@prime-nest/contracts/errors';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
@@ -8,6 +7,8 @@ import { clientConfig, connectTimeoutMs } from './database-connection.js';
 import { watchPool } from './database-metrics.js';
 import type { DatabaseSsl } from './database-connection.js';
 import { asUnavailable, isAbortedTransaction, isConnectionInDoubt, isRetryable } from './database-errors.js';
+import { guard, runQuery } from './database-statement.js';
+import type { Prepared } from './database-statement.js';
 import type { Logger } from './log.js';
 import { retryWithin } from './retry.js';
 import type { Secret } from './secret.js';
@@ -16,6 +17,7 @@ export { databaseSsl } from './database-connection.js';
 export type { DatabaseSsl } from './database-connection.js';
 export { isForeignKeyViolation, isUniqueViolation } from './database-errors.js';
 export { runMigrations } from './database-migrations.js';
+export type { Prepared } from './database-statement.js';
 
 export interface DatabaseOptions {
   readonly url: Secret;
@@ -28,12 +30,6 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** How long to keep trying while PostgreSQL is not there yet, milliseconds. */
   readonly startTimeoutMs?: number;
-}
-
-/** A statement that each connection parses and plans once, under a name of its own; its span has that name too. */
-export interface Prepared {
-  readonly name: string;
-  readonly text: string;
 }
 
 /** What reads need: satisfied by {@link Database} and by {@link Tx}. */
@@ -263,40 +259,6 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   await retryWithin(startTimeoutMs, () => guard(() => dataSource.initialize()), log, 'database.connect_failed');
   watchPool(dataSource);
   return new Database(dataSource, client);
-}
-
-/** By the driver itself: TypeORM would answer in other shapes, and put the parameters into its errors. */
-async function runQuery<T>(runner: QueryRunner, sql: string | Prepared, params: readonly unknown[]): Promise<T[]> {
-  const statement = typeof sql === 'string' ? { text: sql } : sql;
-  return guard(async () => {
-    const client = (await runner.connect()) as pg.PoolClient;
-    // An error of the connection releases the runner; the connection may be somebody else's by now.
-    if (runner.isReleased) throw new AppError('unavailable', { internal: { dependency: 'database' } });
-    writeTogether(client);
-    const { rows } = await client.query<T & pg.QueryResultRow>({ ...statement, values: [...params] });
-    return rows;
-  });
-}
-
-/**
- * What is sent over a connection before anything else can happen in this process goes out in one write: an event and the
- * commit behind it, or several statements at once. A write is dearer than what is in it, on both sides.
- */
-function writeTogether(client: pg.PoolClient): void {
-  // Only the types of pg hide it.
-  const { stream } = (client as pg.PoolClient & { readonly connection: { readonly stream: Writable } }).connection;
-  stream.cork();
-  process.nextTick(() => {
-    stream.uncork();
-  });
-}
-
-async function guard<T>(fn: () => Promise<T>): Promise<T> {
-  try {
-    return await fn();
-  } catch (error) {
-    throw asUnavailable(error);
-  }
 }
 
 /** Ends a connection in doubt, so that the pool drops it on release instead of handing it to the next caller. */

@@ -11,7 +11,7 @@ const readerPauseMs = 20;
  * that is killed outright loses the lines of its last turn.
  *
  * A reader that is slow is waited for. Where writing fails (a full disk, a pipe whose reader has gone) the lines are lost
- * and the process goes on: what must not be lost is in the audit log, and a service that stands still until somebody
+ * and the process goes on: what must not be lost is written elsewhere, and a service that stands still until somebody
  * makes room for its lines serves nobody.
  */
 export function oncePerTurn(fd: number): DestinationStream & { flushSync(): void } {
