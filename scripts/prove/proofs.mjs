@@ -46,7 +46,7 @@ export const proofs = [
   },
   {
     name: 'policy',
-    args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets|guarantee)'],
+    args: ['scripts/prove/suites.mjs', 'rbac', 'policy/(judge|compile|sets|tables|guarantee)'],
     limitSeconds: 180,
   },
   {
