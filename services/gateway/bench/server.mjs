@@ -99,13 +99,16 @@ async function helloController(decorate) {
   return Hello;
 }
 
-async function nest() {
+/** `prepare` is given Fastify before Nest is. */
+async function nest(prepare) {
   const { Module } = await import('@nestjs/common');
   const { NestFactory } = await import('@nestjs/core');
   const { FastifyAdapter } = await import('@nestjs/platform-fastify');
+  const adapter = new FastifyAdapter();
+  prepare?.(adapter.getInstance());
   class App {}
   Module({ controllers: [await helloController()] })(App);
-  const app = await NestFactory.create(App, new FastifyAdapter(), { logger: false });
+  const app = await NestFactory.create(App, adapter, { logger: false });
   await app.listen(0, host);
   return app.getHttpServer().address().port;
 }
@@ -115,9 +118,6 @@ async function nest() {
  * questions, Helmet's headers, as many more as the gateway sends, a digest to find the token by, a histogram, a log line.
  */
 async function libraries(bus, redisUrl) {
-  const { Module } = await import('@nestjs/common');
-  const { NestFactory } = await import('@nestjs/core');
-  const { FastifyAdapter } = await import('@nestjs/platform-fastify');
   const { apiHeaders } = await import('../dist/http/security-headers.js');
   const { histogram } = await import('@prime-nest/kit/telemetry-metrics');
   const { oncePerTurn } = await import('@prime-nest/kit/log-destination');
@@ -139,25 +139,23 @@ async function libraries(bus, redisUrl) {
     'ratelimit-remaining': '999',
     'ratelimit-reset': '900',
   };
-  const adapter = new FastifyAdapter();
-  const fastify = adapter.getInstance();
-  fastify.addHook('onRequest', async (request, reply) => {
-    request.startedAtMs = performance.now();
-    hash('sha256', request.headers.authorization ?? '');
-    reply.headers(security).headers(others);
-    await ask();
+  return nest((fastify) => {
+    fastify.addHook('onRequest', async (request, reply) => {
+      request.startedAtMs = performance.now();
+      hash('sha256', request.headers.authorization ?? '');
+      reply.headers(security).headers(others);
+      await ask();
+    });
+    fastify.addHook(
+      'onResponse',
+      ({ method, routeOptions: { url }, ip, startedAtMs }, { statusCode: status }, done) => {
+        const durationMs = performance.now() - startedAtMs;
+        times.observe({ method, route: url, status }, durationMs / 1000);
+        log.info({ method, route: url, status, durationMs, principalId: ids.correlationId, ip, ...ids }, 'http.served');
+        done();
+      },
+    );
   });
-  fastify.addHook('onResponse', ({ method, routeOptions: { url }, ip, startedAtMs }, { statusCode: status }, done) => {
-    const durationMs = performance.now() - startedAtMs;
-    times.observe({ method, route: url, status }, durationMs / 1000);
-    log.info({ method, route: url, status, durationMs, principalId: ids.correlationId, ip, ...ids }, 'http.served');
-    done();
-  });
-  class App {}
-  Module({ controllers: [await helloController()] })(App);
-  const app = await NestFactory.create(App, adapter, { logger: false });
-  await app.listen(0, host);
-  return app.getHttpServer().address().port;
 }
 
 /** `bus` is where NATS is and who may enter, as JSON. */
