@@ -1,10 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@prime-nest/kit/clock';
-import type { Queryable } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
-import pg from 'pg';
+import type pg from 'pg';
 import { makeEvent, makeMessage, openTestLog } from '../../test/harness.js';
+import { connectSuperuser, faultsAfter } from '../../test/superuser.js';
 import { AppendCommand } from '../log/append.command.js';
 import { verifierKeyOf } from '@prime-nest/kit/tlog/checkpoint';
 import { LogStore } from '../log/log.store.js';
@@ -41,13 +41,7 @@ beforeAll(async () => {
     if ('signed' in outcome && first === 1)
       kept = { size: 300, root: outcome.signed.root, name: 'the kept checkpoint' };
   }
-  superuser = new pg.Client(log.server.superuserUrl);
-  await superuser.connect();
-  await superuser.query('SET search_path = audit');
-  const tables = await superuser.query<{ name: string }>(
-    "SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'audit'::regnamespace",
-  );
-  for (const { name } of tables.rows) await superuser.query(`ALTER TABLE ${name} DISABLE TRIGGER USER`);
+  superuser = await connectSuperuser(log.server);
 });
 afterAll(async () => {
   await superuser.end();
@@ -55,19 +49,8 @@ afterAll(async () => {
 });
 beforeEach(() => superuser.query('ROLLBACK'));
 
-/** Checks what the superuser sees inside his transaction, which is rolled back afterwards. */
-async function check(sql = ''): Promise<string[]> {
-  await superuser.query('BEGIN');
-  if (sql !== '') await superuser.query(sql);
-  const inside: Queryable = {
-    query: async <T>(text: string, params: readonly unknown[] = []) =>
-      (await superuser.query(text, [...params])).rows as T[],
-  };
-  const command = new CheckLogCommand({ database: inside, log: new StoredLogStore() });
-  const { faults } = await command.run({ kept: [kept], keys: [verifierKeyOf(key.origin, key.privateKey)] });
-  await superuser.query('ROLLBACK');
-  return faults.map(({ kind, index, detail }) => `${kind} ${index ?? '-'}: ${detail}`);
-}
+const check = (sql = '') =>
+  faultsAfter(superuser, sql, { kept: [kept], keys: [verifierKeyOf(key.origin, key.privateKey)] });
 
 const exchanged = [
   'altered 310: entry 310 is not what was hashed: it is the one that belongs at 311',

@@ -1,11 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '@prime-nest/kit/clock';
-import type { Queryable } from '@prime-nest/kit/database';
 import { newId } from '@prime-nest/kit/ids';
 import { verifierKeyOf } from '@prime-nest/kit/tlog/checkpoint';
-import pg from 'pg';
+import type pg from 'pg';
 import { makeEvent, makeMessage, openTestLog, rawMessage, testEpoch } from '../../test/harness.js';
+import { connectSuperuser, faultsAfter } from '../../test/superuser.js';
 import { AppendCommand } from '../log/append.command.js';
 import { LogStore } from '../log/log.store.js';
 import { RecordSourcesCommand } from '../log/record-sources.command.js';
@@ -14,8 +14,6 @@ import { CheckpointStore } from '../proof/checkpoint.store.js';
 import { SignCheckpointCommand } from '../proof/sign-checkpoint.command.js';
 import { SignedStateStore } from '../proof/signed-state.store.js';
 import { EntryStore } from '../search/entry.store.js';
-import { CheckLogCommand } from './check-log.command.js';
-import { StoredLogStore } from './stored-log.store.js';
 
 const key = { origin: 'example.org/log', privateKey: generateKeyPairSync('ed25519').privateKey };
 let log: Awaited<ReturnType<typeof openTestLog>>;
@@ -49,32 +47,14 @@ beforeAll(async () => {
     key,
   });
   await sign.run();
-  superuser = new pg.Client(log.server.superuserUrl);
-  await superuser.connect();
-  await superuser.query('SET search_path = audit');
-  const tables = await superuser.query<{ name: string }>(
-    "SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'audit'::regnamespace",
-  );
-  for (const { name } of tables.rows) await superuser.query(`ALTER TABLE ${name} DISABLE TRIGGER USER`);
+  superuser = await connectSuperuser(log.server);
 });
 afterAll(async () => {
   await superuser.end();
   await log.close();
 });
 
-/** Runs the check on what the superuser sees inside his transaction, which is rolled back afterwards. */
-async function check(sql = ''): Promise<string[]> {
-  await superuser.query('BEGIN');
-  if (sql !== '') await superuser.query(sql);
-  const inside: Queryable = {
-    query: async <T>(text: string, params: readonly unknown[] = []) =>
-      (await superuser.query(text, [...params])).rows as T[],
-  };
-  const command = new CheckLogCommand({ database: inside, log: new StoredLogStore() });
-  const { faults } = await command.run({ keys: [verifierKeyOf(key.origin, key.privateKey)] });
-  await superuser.query('ROLLBACK');
-  return faults.map(({ kind, index, detail }) => `${kind} ${index ?? '-'}: ${detail}`);
-}
+const check = (sql = '') => faultsAfter(superuser, sql, { keys: [verifierKeyOf(key.origin, key.privateKey)] });
 const changed = (set: string, where: string) => check(`UPDATE event SET ${set} WHERE log_index ${where}`);
 const exchange = (a: number, b: number) =>
   changed(

@@ -1,3 +1,4 @@
+import { placeKey } from '../log/sequence.js';
 import type { PassedNumber, PlacedEntry, RecordedSource } from '../log/source-record.js';
 import type { Fault } from './log-check.js';
 
@@ -22,7 +23,7 @@ export interface SeenNumbering {
   readonly open: readonly PlacedEntry[];
 }
 
-const key = ({ source, epoch }: { source: string; epoch: string }) => `${source} ${epoch}`;
+const key = ({ source, epoch }: { source: string; epoch: string }) => placeKey(source, epoch);
 
 /**
  * Holds what the database says of the numbers against the log: how far they are recorded against the signed records,

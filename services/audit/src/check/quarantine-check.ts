@@ -1,18 +1,13 @@
 import { hash } from 'node:crypto';
 import { rawBytesMax } from '../log/log.store.js';
-import { printable } from '../log/quarantine-event.js';
+import { shownOrigin } from '../log/quarantine-event.js';
+import type { Origin } from '../log/quarantine-event.js';
 
 /** A message that could not become an entry, as it is kept. */
-export interface QuarantinedRow {
+export interface QuarantinedRow extends Origin {
   readonly reason: string;
-  readonly subject: string;
-  readonly source: string;
-  readonly epoch: string;
-  readonly sequence: string;
   readonly raw: Buffer;
 }
-
-const lengths = { subject: 128, source: 64, epoch: 64, sequence: 32 } as const;
 
 /**
  * What is wrong with a kept message, by the entry that stands for it in the log; undefined when it is what the entry
@@ -23,12 +18,11 @@ export function quarantineFault(entry: Uint8Array, row: QuarantinedRow | undefin
   try {
     const { reasonCode, change } = JSON.parse(Buffer.from(entry).toString('utf8')) as {
       reasonCode?: string;
-      change: { after: Record<keyof typeof lengths | 'sha256', string> & { size: number } };
+      change: { after: Origin & { sha256: string; size: number } };
     };
     const { after } = change;
-    const column = (Object.keys(lengths) as (keyof typeof lengths)[]).find(
-      (name) => printable(row[name], lengths[name]) !== after[name],
-    );
+    const shown = shownOrigin(row);
+    const column = (Object.keys(shown) as (keyof Origin)[]).find((name) => shown[name] !== after[name]);
     if (column !== undefined) return `the ${column} of the message in quarantine is not that`;
     if (row.reason !== reasonCode) return 'the reason of the quarantine is not that';
     const isCut = after.size > rawBytesMax;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { RetiredEntries } from '@prime-nest/contracts/audit';
 import { retirementType } from '../log/retirement.js';
-import type { PlacedEntry } from '../log/source-record.js';
+import { placeKey } from '../log/sequence.js';
+import type { Place, PlacedEntry } from '../log/source-record.js';
 import type { Fault } from './log-check.js';
 import type { RecordedPassed } from './numbering-check.js';
 
@@ -34,11 +35,6 @@ interface Seen {
   readonly place?: Place | null | undefined;
 }
 
-export interface Place {
-  readonly epoch: string;
-  readonly sequence: number;
-}
-
 /** A record that was judged: the numbers that it says were taken, and those of them that have no entry of their own. */
 export interface JudgedRecord extends RecordedPassed {
   readonly accounts: readonly { source: string; epoch: string; after: number; sequence: number }[];
@@ -60,7 +56,7 @@ export class SourceCheck {
   resume({ to, records }: Pick<RetiredEntries, 'to' | 'records'>): void {
     this.#from = records.size;
     this.#seen = Array.from({ length: to - records.size }, () => undefined);
-    for (const { source, epoch, sequence } of records.sources) this.#sequences.set(`${source} ${epoch}`, sequence);
+    for (const { source, epoch, sequence } of records.sources) this.#sequences.set(placeKey(source, epoch), sequence);
   }
 
   /** How far the records have come, for whoever goes on from here. */
@@ -130,7 +126,7 @@ export class SourceCheck {
 
   #judgeAccount(index: number, account: Account, { to, claimed }: { to: number; claimed: Set<number> }): void {
     const { source, epoch, after, sequence, entries, passed } = account;
-    const key = `${source} ${epoch}`;
+    const key = placeKey(source, epoch);
     const last = this.#sequences.get(key) ?? 0;
     if (after !== last) this.#report(index, `goes on after number ${after} of ${source}, and the last was ${last}`);
     this.#sequences.set(key, sequence);

@@ -1,7 +1,7 @@
 import { AppError } from '@prime-nest/contracts/errors';
 import type { Queryable } from '@prime-nest/kit/database';
 import type { IndexColumns } from '../log/columns.js';
-import type { PassedNumber } from '../log/source-record.js';
+import type { PassedNumber, Place } from '../log/source-record.js';
 import type { StoredNumbering } from './numbering-check.js';
 import type { QuarantinedRow } from './quarantine-check.js';
 import type { JudgedRecord } from './source-check.js';
@@ -13,7 +13,7 @@ export interface StoredLogRow {
   readonly bytes: Buffer;
   readonly columns: IndexColumns;
   /** The number of its source that it is said to be; null for one that the log wrote itself. */
-  readonly place: { readonly epoch: string; readonly sequence: number } | null;
+  readonly place: Place | null;
 }
 
 export interface StoredState {

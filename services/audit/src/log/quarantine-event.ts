@@ -33,11 +33,9 @@ export function quarantineEvent({
   const digest = hash('sha256', message.bytes, 'hex');
   const correlationId = CorrelationId.safeParse(message.correlationId);
   const trace = parseTraceparent(message.traceparent);
+  const { subject, source, headers } = message;
   const after = {
-    subject: printable(message.subject, 128),
-    source: printable(message.source, 64),
-    epoch: printable(message.headers.epoch, 64),
-    sequence: printable(message.headers.sequence, 32),
+    ...shownOrigin({ subject, source, ...headers }),
     sha256: digest,
     size: message.bytes.length,
   };
@@ -52,7 +50,25 @@ export function quarantineEvent({
   };
 }
 
+/** Where a message came from, as the entry that stands for it says. */
+export interface Origin {
+  readonly subject: string;
+  readonly source: string;
+  readonly epoch: string;
+  readonly sequence: string;
+}
+
+/** What is shown of an origin that is anybody's text. */
+export function shownOrigin({ subject, source, epoch, sequence }: Origin): Origin {
+  return {
+    subject: printable(subject, 128),
+    source: printable(source, 64),
+    epoch: printable(epoch, 64),
+    sequence: printable(sequence, 32),
+  };
+}
+
 /** Header text is anybody's: cut, and printable ASCII only. */
-export function printable(text: string, lengthMax: number): string {
+function printable(text: string, lengthMax: number): string {
   return text.slice(0, lengthMax).replace(/[^\x20-\x7e]/g, '?');
 }

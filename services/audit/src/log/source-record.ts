@@ -1,8 +1,16 @@
+import { placeKey } from './sequence.js';
+
+/** A number of a source: the numbering and the place in it. */
+export interface Place {
+  readonly epoch: string;
+  readonly sequence: number;
+}
+
 /** Where an entry of the log stands in its source's sequence; no place: the log wrote it itself. */
 export interface PlacedEntry {
   readonly index: number;
   readonly source: string;
-  readonly place: { readonly epoch: string; readonly sequence: number } | undefined;
+  readonly place: Place | undefined;
 }
 
 /**
@@ -43,7 +51,7 @@ export function accountSources(
   passed: readonly PassedNumber[],
   recorded: readonly RecordedSource[],
 ): { accounts: SourceAccount[]; unaccounted: PlacedEntry[] } {
-  const key = ({ source, epoch }: { source: string; epoch: string }) => `${source} ${epoch}`;
+  const key = ({ source, epoch }: { source: string; epoch: string }) => placeKey(source, epoch);
   const numbers = new Map<string, { source: string; epoch: string; at: Map<number, PlacedEntry | PassedNumber> }>();
   const numbersOf = (of: { source: string; epoch: string }) => {
     const known = numbers.get(key(of)) ?? { source: of.source, epoch: of.epoch, at: new Map() };

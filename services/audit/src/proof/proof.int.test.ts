@@ -7,8 +7,8 @@ import { systemClock } from '@prime-nest/kit/clock';
 import { freshContext } from '@prime-nest/kit/context';
 import { newId } from '@prime-nest/kit/ids';
 import { createOutbox } from '@prime-nest/kit/outbox/outbox';
-import pg from 'pg';
 import { makeEvent, makeMessage, openTestLog, readLog, testEpoch } from '../../test/harness.js';
+import { connectSuperuser } from '../../test/superuser.js';
 import { AppendCommand } from '../log/append.command.js';
 import {
   formatVerifierKey,
@@ -81,13 +81,7 @@ async function record(count: number): Promise<void> {
 
 /** As a superuser who has switched the triggers off. */
 async function tamper(sql: string): Promise<void> {
-  const client = new pg.Client(log.server.superuserUrl);
-  await client.connect();
-  await client.query('SET search_path = audit');
-  const { rows } = await client.query<{ name: string }>(
-    "SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'audit'::regnamespace",
-  );
-  for (const { name } of rows) await client.query(`ALTER TABLE ${name} DISABLE TRIGGER USER`);
+  const client = await connectSuperuser(log.server);
   await client.query(sql);
   await client.end();
 }
