@@ -18,7 +18,7 @@ interface Epoch extends Entry {
 }
 
 const pruneEveryMs = 60_000;
-/** The longest that an access token lives. */
+/** The longest that identity makes an access token live (`ACCESS_TOKEN_TTL_SECONDS`). */
 const keptMs = 3_600_000;
 const aheadMax = 1_000;
 
