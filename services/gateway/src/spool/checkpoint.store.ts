@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { codeOf } from './epoch-owner.store.js';
+import { readIfThere, replaceFile } from '@prime-nest/kit/durable-file';
 
 /** In the spool's folder; removing it lets the gateways of the machine believe another log, see docs/en/operations.md. */
 const fileName = 'proven-checkpoint';
@@ -14,13 +14,8 @@ export class CheckpointStore {
     this.#root = root;
   }
 
-  async read(): Promise<string | undefined> {
-    try {
-      return await readFile(path.join(this.#root, fileName), 'utf8');
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
+  read(): Promise<string | undefined> {
+    return readIfThere(path.join(this.#root, fileName));
   }
 
   /** Takes the place of the one `before`, unless another gateway was faster. A crash leaves the one or the other. */
@@ -28,13 +23,6 @@ export class CheckpointStore {
     if (note === before || (await this.read()) !== before) return;
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     const next = path.join(this.#root, `.${fileName}-${randomUUID()}`);
-    const handle = await open(next, 'wx', 0o600);
-    try {
-      await handle.writeFile(note);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(next, path.join(this.#root, fileName));
+    await replaceFile(path.join(this.#root, fileName), note, next);
   }
 }
