@@ -46,9 +46,9 @@ const searchesMax = 5;
 
 /**
  * Reads the whole stored log and recomputes everything that it says of itself: hashes from bytes and their copies,
- * subtree roots, the columns that searches go by, the numbers of sources, quarantine, the tree's state, every checkpoint, and those that somebody kept
- * elsewhere. It changes nothing and needs no lock: entries that arrive meanwhile are left for the next time. What it
- * holds in memory does not grow with the log.
+ * subtree roots, the columns that searches go by, the numbers of sources, quarantine, the tree's state, every checkpoint,
+ * and those that somebody kept elsewhere. It changes nothing and needs no lock: entries that arrive meanwhile are left for
+ * the next time. What it holds in memory does not grow with the log.
  */
 export class CheckLogCommand {
   readonly #database: Queryable;

@@ -17,7 +17,10 @@ export interface AdmitOptions {
   readonly decided: Promise<Decided> | undefined;
 }
 
-/** What rbac must be asked before a request is admitted; nothing for a caller who is not known, and where no permission is needed. */
+/**
+ * What rbac must be asked before a request is admitted; nothing for a caller who is not known, and where no permission is
+ * needed.
+ */
 export function checkOf(
   access: RouteAccess | undefined,
   authentication: Authentication | undefined,

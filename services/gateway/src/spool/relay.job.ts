@@ -50,8 +50,8 @@ const faultMs = 60_000;
 /**
  * Publishes the records of epochs in order, each epoch under its own gapless numbering: every record at least once under
  * its event's id. Files go only when the log says that it has them, and proves it; a receipt that stands still makes
- * everything after it go out again. Remembers nothing on disk: whoever finds an epoch later publishes it from its start, or from its
- * receipt, and the log takes each event once.
+ * everything after it go out again. Remembers nothing on disk: whoever finds an epoch later publishes it from its start,
+ * or from its receipt, and the log takes each event once.
  */
 export class SpoolRelay {
   readonly #options: SpoolRelayOptions;

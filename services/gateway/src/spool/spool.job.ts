@@ -35,7 +35,8 @@ const adoptEveryMs = 15_000;
 
 /**
  * The gateway's events on their way to the audit log: rolled up, written to local disk in the background, published in
- * order, and kept until audit has them in its signed log. No request ever waits for it and no failure of it changes an answer.
+ * order, and kept until audit has them in its signed log. No request ever waits for it and no failure of it changes an
+ * answer.
  *
  * A crash loses what is in memory alone: lines of the last 50 ms or so, and counts of windows that are still open (10 s).
  * What is on the disk is published by the next gateway that is started with the same folder.
